@@ -1,0 +1,34 @@
+"""The words of a job specification and what they mean. Imports no torch.
+
+A word is a frozen pydantic model: its fields are its arguments (PyTorch's own names), its methods
+are the rules that can be had without computing anything: the shape a layer puts out, the parameters
+it owns, whether a loss fits a target.
+"""
+
+from training.catalog.datasets import BUNDLED, Classes, Facts, Target, Values
+from training.catalog.layers import LAYERS, Layer
+from training.catalog.losses import LOSSES, Loss
+from training.catalog.optimizers import OPTIMIZERS, Optimizer
+from training.catalog.schedules import SCHEDULES, Schedule
+from training.catalog.words import Buffer, Parameter, Shape, ShapeError, Word
+
+__all__ = [
+    "BUNDLED",
+    "LAYERS",
+    "LOSSES",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Buffer",
+    "Classes",
+    "Facts",
+    "Layer",
+    "Loss",
+    "Optimizer",
+    "Parameter",
+    "Schedule",
+    "Shape",
+    "ShapeError",
+    "Target",
+    "Values",
+    "Word",
+]

@@ -1,0 +1,254 @@
+"""The one gate for specifications: from decoded JSON to a plan, or to every mistake at once.
+
+The API refuses with what ``check`` raises; the worker plans with what it returns. A section that
+cannot be read does not hide the mistakes of the others. Imports no torch.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from training import inline
+from training.catalog import BUNDLED, Facts, ShapeError
+from training.catalog.layers import LayerWord
+from training.catalog.losses import CrossEntropy
+from training.mistakes import Mistake, Mistakes, translate, unknown
+from training.plan import METRICS, LayerPlan, Misfit, Plan, follow
+from training.spec import JobSpec, Split
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest job that is accepted."""
+
+    parameters: int = 200_000_000
+    iterations: int = 100_000_000
+    layers: int = 1_000
+    inline_values: int = 100_000
+
+
+PLACEHOLDERS: dict[str, Any] = {
+    "dataset": "iris",
+    "model": ["relu"],
+    "loss": "mse_loss",
+    "optimizer": "sgd",
+}
+"""Stand in for required sections that cannot be read, so that the others can be."""
+
+
+def check(raw: Any, limits: Limits | None = None) -> Plan:
+    """The plan of a specification given as decoded JSON; raises ``Mistakes``."""
+    checked = Check(raw, limits or Limits())
+    plan = checked.plan()
+    if checked.wrong or plan is None:
+        raise Mistakes(checked.wrong)
+    return plan
+
+
+class Check:
+    """One reading of a specification; ``wrong`` collects what has to be mended.
+
+    ``bad`` holds the sections that could not be read: nothing is concluded from them.
+    """
+
+    def __init__(self, raw: Any, limits: Limits) -> None:
+        self.raw = raw
+        self.limits = limits
+        self.wrong: list[Mistake] = []
+        self.bad: set[str] = set()
+        self.spec = self.read()
+
+    def say(self, pointer: str, code: str, message: str) -> None:
+        """One more mistake."""
+        self.wrong.append(Mistake(pointer, code, message))
+
+    def read(self) -> JobSpec:
+        """The specification, with placeholders for the sections in ``bad``."""
+        try:
+            return JobSpec.model_validate(self.raw)
+        except ValidationError as error:
+            self.wrong += translate(error, JobSpec, self.raw)
+            raw = self.raw if isinstance(self.raw, dict) else {}
+            places = [detail["loc"] for detail in error.errors(include_url=False)]
+        self.bad = {str(loc[0]) for loc in places if loc} or set(JobSpec.model_fields)
+        readable = {name: value for name, value in raw.items() if name not in self.bad}
+        stand_ins = {name: value for name, value in PLACEHOLDERS.items() if name in self.bad}
+        if layers := self.layers_before_the_first_bad(places):
+            stand_ins["model"] = layers
+        return JobSpec.model_validate(readable | stand_ins)
+
+    def layers_before_the_first_bad(self, places: list[tuple[int | str, ...]]) -> list[Any]:
+        """The layers whose shapes can still be followed."""
+        indices = [loc[2] for loc in places if loc[:2] == ("model", "layers") and len(loc) > 2]
+        model = self.raw.get("model") if isinstance(self.raw, dict) else None
+        layers = model.get("layers") if isinstance(model, dict) else model
+        first = min((i for i in indices if isinstance(i, int)), default=0)
+        return layers[:first] if isinstance(layers, list) else []
+
+    def plan(self) -> Plan | None:
+        """The plan, or ``None`` when something it is made of is wrong."""
+        facts = self.facts()
+        rows = self.rows(facts) if facts else None
+        batch_size = self.batch_size(rows)
+        layers = self.layers(facts, batch_size) if facts else None
+        iterations = self.iterations(rows, batch_size)
+        if facts:
+            self.evaluation(facts)
+        if facts is None or rows is None or layers is None or batch_size is None or not iterations:
+            return None
+        spec = self.spec
+        metrics = spec.metrics if spec.metrics is not None else METRICS[type(facts.target)]
+        every = spec.evaluate_every or math.ceil(rows["train"] / batch_size)
+        return Plan(spec, facts, layers, rows, batch_size, iterations, every, tuple(metrics))
+
+    def facts(self) -> Facts | None:
+        """What is known of the data; also whether the loss fits them."""
+        spec = self.spec
+        if "dataset" in self.bad:
+            return None
+        if not isinstance(spec.dataset, str):
+            return self.inline_facts()
+        if spec.dataset not in BUNDLED:
+            self.say("/dataset", "unknown_name", unknown(spec.dataset, list(BUNDLED)))
+            return None
+        facts = BUNDLED[spec.dataset]
+        if "loss" not in self.bad and (reason := spec.loss.fits(facts.target)):
+            self.say("/loss", "loss_target_mismatch", reason)
+        return facts
+
+    def inline_facts(self) -> Facts | None:
+        """The facts of data that stand in the specification itself."""
+        assert not isinstance(self.spec.dataset, str)
+        try:
+            return inline.facts(
+                self.spec.dataset,
+                classes=isinstance(self.spec.loss, CrossEntropy),
+                limit=self.limits.inline_values,
+            )
+        except Mistakes as found:
+            self.wrong += [m._replace(pointer="/dataset" + m.pointer) for m in found.mistakes]
+            return None
+
+    def rows(self, facts: Facts) -> dict[str, int] | None:
+        """How many examples each split gets."""
+        split = self.spec.split
+        if "split" in self.bad:
+            return None
+        rows = shares(split, facts.rows)
+        for name in ("validation", "test"):
+            if getattr(split, name) > 0 and rows[name] == 0:
+                self.say(f"/split/{name}", "empty_split", f"leaves no example of {facts.rows}")
+        if rows["train"] < 1:
+            self.say("/split", "empty_split", f"leaves no example of {facts.rows} to train on")
+            return None
+        return rows
+
+    def batch_size(self, rows: dict[str, int] | None) -> int | None:
+        """Examples an iteration."""
+        if "batch_size" in self.bad or rows is None:
+            return None
+        size = self.spec.batch_size
+        return rows["train"] if size == "full" else size
+
+    def iterations(self, rows: dict[str, int] | None, batch_size: int | None) -> int | None:
+        """How many updates are planned: E epochs are ceil(E·N/B)."""
+        spec = self.spec
+        if {"iterations", "epochs"} & self.bad:
+            return None
+        if (spec.iterations is None) == (spec.epochs is None):
+            both = spec.iterations is not None
+            sentence = "exactly one of `iterations` and `epochs` must be given"
+            self.say(
+                "/epochs" if both else "/iterations", "conflict" if both else "missing", sentence
+            )
+            return None
+        count = spec.iterations or 0
+        if spec.epochs is not None:
+            if rows is None or batch_size is None:
+                return None
+            count = math.ceil(spec.epochs * rows["train"] / batch_size)
+        if count > self.limits.iterations:
+            at = "/iterations" if spec.epochs is None else "/epochs"
+            sentence = f"{count} iterations are more than the {self.limits.iterations} allowed"
+            self.say(at, "limit_exceeded", sentence)
+        return count
+
+    def evaluation(self, facts: Facts) -> None:
+        """Whether the metrics fit the target, and what early stopping watches is measured."""
+        spec, known = self.spec, METRICS[type(facts.target)]
+        if "metrics" not in self.bad:
+            for i, name in enumerate(spec.metrics or ()):
+                if name not in known:
+                    sentence = f"`{name}` does not fit this target; known are {', '.join(known)}"
+                    self.say(f"/metrics/{i}", "metric_target_mismatch", sentence)
+        if spec.early_stopping is None or self.bad & {"early_stopping", "metrics", "split"}:
+            return
+        if spec.split.validation == 0:
+            sentence = "needs validation data: set `split.validation` above 0"
+            self.say("/early_stopping", "conflict", sentence)
+        measured = spec.metrics if spec.metrics is not None else known
+        watched = ["validation_loss", *(f"validation_{name}" for name in measured)]
+        if spec.early_stopping.metric not in watched:
+            sentence = unknown(spec.early_stopping.metric, watched)
+            self.say("/early_stopping/metric", "unknown_name", sentence)
+
+    def layers(self, facts: Facts, batch_size: int | None) -> tuple[LayerPlan, ...] | None:
+        """The layers with their shapes, as far as they fit; ``None`` when they do not."""
+        words = self.spec.model.layers
+        at = "/model/layers" if isinstance(self.raw.get("model"), dict) else "/model"
+        if len(words) > self.limits.layers:
+            sentence = f"{len(words)} layers are more than the {self.limits.layers} allowed"
+            self.say(at, "limit_exceeded", sentence)
+            return None
+        self.names(words, at)
+        try:
+            planned = follow(self.spec.model, facts.input_shape)
+        except Misfit as error:
+            self.say(f"{at}/{error.index}", "shape_mismatch", str(error))
+            return None
+        for i, layer in enumerate(planned):
+            if batch_size == 1 and layer.word.values_per_channel(layer.input_shape) == 1:
+                sentence = (
+                    f"layer {layer.path} ({layer.word.type}): a batch of one has no statistics"
+                )
+                self.say(f"{at}/{i}", "batch_too_small", sentence)
+        self.size(planned, at)
+        self.output(planned, facts, f"{at}/{len(words) - 1}")
+        return None if "model" in self.bad else planned
+
+    def names(self, words: Sequence[LayerWord], at: str) -> None:
+        """Whether every layer can be addressed: names and indices are distinct."""
+        seen = set[str]()
+        for i, word in enumerate(words):
+            path = word.name or str(i)
+            if path in seen:
+                self.say(f"{at}/{i}/name", "conflict", f"`{path}` names two layers")
+            seen.add(path)
+
+    def size(self, layers: tuple[LayerPlan, ...], at: str) -> None:
+        """Whether the parameters fit the limit."""
+        count = sum(math.prod(p.shape) for layer in layers for p in layer.parameters.values())
+        if count > self.limits.parameters:
+            sentence = f"{count} parameters are more than the {self.limits.parameters} allowed"
+            self.say(at, "limit_exceeded", sentence)
+        elif count == 0 and "model" not in self.bad:
+            self.say(at, "nothing_to_train", "no layer has a parameter to train")
+
+    def output(self, layers: tuple[LayerPlan, ...], facts: Facts, at: str) -> None:
+        """Whether what comes out of the last layer fits loss and target."""
+        loss = self.spec.loss
+        if {"model", "loss"} & self.bad or loss.fits(facts.target):
+            return
+        try:
+            loss.check(layers[-1].output_shape, facts.target)
+        except ShapeError as error:
+            self.say(at, "shape_mismatch", str(error))
+
+
+def shares(split: Split, rows: int) -> dict[str, int]:
+    """Examples in each split, rounded to the nearest whole one."""
+    validation, test = round(rows * split.validation), round(rows * split.test)
+    return {"train": rows - validation - test, "validation": validation, "test": test}

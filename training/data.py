@@ -1,0 +1,159 @@
+"""Data on its way to the device: read, split, prepared. What is learned from data to prepare them
+(means, scales) comes from the training split alone and is kept with the model.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training import inline
+from training.catalog import Classes, Facts
+from training.numerics import Numerics
+from training.plan import Plan
+from training.randomness import permutation
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """An affine map of inputs, and of regression targets: (value − shift) / scale.
+
+    Arrays broadcast against one example. float64 throughout; rounded once, on the device.
+    """
+
+    x_shift: Floats
+    x_scale: Floats
+    y_shift: Floats
+    y_scale: Floats
+
+    def inputs(self, x: Floats) -> Floats:
+        """Raw inputs [N, *shape] as the network sees them."""
+        return (x - self.x_shift) / self.x_scale
+
+    def targets(self, y: Floats) -> Floats:
+        """Raw regression targets [N, width] as the loss sees them."""
+        return (y - self.y_shift) / self.y_scale
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split, resident on the device: x [N, *shape], y [N] or [N, width], and its raw rows."""
+
+    x: Tensor
+    y: Tensor
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The splits of a job's data set that have any row, and how they were prepared."""
+
+    parts: dict[str, Part]
+    preparation: Preparation
+
+
+def load(plan: Plan, numerics: Numerics) -> Data:
+    """The job's data, split, prepared and resident on the device."""
+    x, y = raw(plan)
+    rows = split(plan, y)
+    preparation = fit(plan, x[rows["train"]], y[rows["train"]])
+    x = preparation.inputs(x)
+    if plan.task == "regression":
+        y = preparation.targets(y)
+    hold = numerics.integers if plan.task == "classification" else numerics.floats
+    parts = {
+        name: Part(numerics.floats(x[index]), hold(y[index]), index)
+        for name, index in rows.items()
+        if len(index)
+    }
+    return Data(parts, preparation)
+
+
+def raw(plan: Plan) -> tuple[Floats, NDArray[Any]]:
+    """Unprepared data: x [N, *shape] float64; y [N] int64 or [N, width] float64."""
+    dataset = plan.spec.dataset
+    if isinstance(dataset, str):
+        return bundled(dataset, plan.facts)
+    return inline.arrays(dataset, plan.facts.target)
+
+
+@cache
+def bundled(name: str, facts: Facts) -> tuple[Floats, NDArray[Any]]:
+    """A data set that comes with scikit-learn."""
+    from sklearn import datasets  # half a second to import: only when it is needed
+
+    # A mapping, not getattr on a user's word: names are a closed set.
+    loaders = {
+        "digits": datasets.load_digits,
+        "iris": datasets.load_iris,
+        "wine": datasets.load_wine,
+        "breast_cancer": datasets.load_breast_cancer,
+        "diabetes": datasets.load_diabetes,
+    }
+    x, y = loaders[name](return_X_y=True)
+    x = x.astype(np.float64).reshape(len(x), *facts.input_shape)
+    if isinstance(facts.target, Classes):
+        return x, y.astype(np.int64)
+    return x, y.astype(np.float64).reshape(len(y), facts.target.width)
+
+
+def split(plan: Plan, y: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
+    """Row numbers of each split, ascending: a function of ``split.seed`` alone.
+
+    Classes are dealt evenly: with the rows in a random order sorted by class, every held-back split
+    takes rows at equal distances, so each class gets its share to within one row.
+    """
+    order = permutation(len(y), plan.spec.split.seed, "split")
+    if plan.task == "classification":
+        order = order[np.argsort(y[order], kind="stable")]
+    rows = {}
+    for name in ("test", "validation"):
+        taken = evenly(len(order), plan.rows[name])
+        rows[name], order = np.sort(order[taken]), order[~taken]
+    return {"train": np.sort(order), "validation": rows["validation"], "test": rows["test"]}
+
+
+def evenly(n: int, count: int) -> NDArray[np.bool_]:
+    """A mask of length n with ``count`` marks at equal distances."""
+    steps = (np.arange(n + 1) * count + n // 2) // n
+    return np.diff(steps) > 0
+
+
+def fit(plan: Plan, x: Floats, y: NDArray[Any]) -> Preparation:
+    """What the training split says about scale; constant features keep theirs.
+
+    Images are prepared a channel at a time; unless told otherwise they are scaled to 0 … 1,
+    tables are standardised, inline data are left alone.
+    """
+    facts = plan.facts
+    method = plan.spec.prepare or ("standardize" if facts.image_scale is None else "scale")
+    if plan.spec.prepare is None and facts.inline:
+        method = "none"
+    axes = (0, *range(2, x.ndim)) if x.ndim > 2 else (0,)
+    zero, one = np.zeros(1), np.ones(1)
+    standardised = method == "standardize" and plan.task == "regression"
+    y_shift, y_scale = standard(y, (0,)) if standardised else (zero, one)
+    if method == "standardize":
+        x_shift, x_scale = standard(x, axes)
+    elif method == "min_max":
+        x_shift = x.min(axes, keepdims=True)[0]
+        x_scale = positive(x.max(axes, keepdims=True)[0] - x_shift)
+    else:
+        x_shift = zero
+        x_scale = one * facts.image_scale if method == "scale" and facts.image_scale else one
+    return Preparation(x_shift, x_scale, y_shift, y_scale)
+
+
+def standard(values: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation over ``axes``, shaped to broadcast against one example."""
+    return values.mean(axes, keepdims=True)[0], positive(values.std(axes, keepdims=True)[0])
+
+
+def positive(scale: Floats) -> Floats:
+    """A feature that never changes is left at its scale."""
+    return np.where(scale > 0, scale, 1.0)

@@ -1,0 +1,68 @@
+"""What iteration n is given, as a function of n alone."""
+
+import torch
+from torch import Tensor
+
+from training.catalog.layers import Dropout
+from training.data import Part
+from training.network import Tensors
+from training.numerics import Numerics
+from training.optimizers import RULES
+from training.plan import Plan
+from training.randomness import BatchStream, dropout_mask
+from training.step import Inputs
+
+CHUNK = 256
+"""Iterations whose indices and numbers are made at once, to cross to the device together."""
+
+
+class Feed:
+    """Batches, noise and hyper-parameters of a job by iteration number."""
+
+    def __init__(self, plan: Plan, train: Part, numerics: Numerics) -> None:
+        self.plan = plan
+        self.train = train
+        self.numerics = numerics
+        self.stream = BatchStream(len(train.rows), plan.batch_size, plan.spec.seed)
+        self.chunk = range(0)
+        self.index_NB = self.hyper_NH = numerics.zeros(0)
+        self.hyper_names: list[str] = []
+        self.noisy = [
+            (layer.path, layer.word.p, (plan.batch_size, *layer.input_shape))
+            for layer in plan.layers
+            if isinstance(layer.word, Dropout)
+        ]
+
+    def __call__(self, n: int) -> Inputs:
+        """Everything that update ``n`` needs."""
+        if n not in self.chunk:
+            self.fill(n)
+        at = n - self.chunk.start
+        x, y = self.train.x, self.train.y
+        if self.plan.spec.batch_size != "full":  # the order within a full batch changes nothing
+            rows_B = self.index_NB[at]
+            x, y = x.index_select(0, rows_B), y.index_select(0, rows_B)
+        hyper = dict(zip(self.hyper_names, self.hyper_NH[at].unbind(), strict=True))
+        return Inputs(x, y, self.noise(n), hyper)
+
+    def fill(self, n: int) -> None:
+        """Prepares the chunk of iterations that holds ``n``."""
+        start = n - n % CHUNK
+        self.chunk = range(start, min(start + CHUNK, self.plan.iterations))
+        if self.plan.spec.batch_size != "full":
+            indices = self.stream.indices(start, len(self.chunk))
+            self.index_NB = self.numerics.integers(indices)
+        optimizer, plan = self.plan.spec.optimizer, self.plan
+        rule = RULES[optimizer.type]
+        rows = [rule.hyper(optimizer, plan.learning_rate(i), i) for i in self.chunk]
+        self.hyper_names = list(rows[0])
+        table = torch.tensor([list(row.values()) for row in rows], dtype=torch.float64)
+        self.hyper_NH = table.to(self.numerics.device, self.numerics.dtype)
+
+    def noise(self, n: int) -> Tensors:
+        """The dropout masks of update ``n``: [B, *shape] by layer path."""
+        seed = self.plan.spec.seed
+        return {
+            path: self.numerics.floats(dropout_mask(p, shape, seed, path, n))
+            for path, p, shape in self.noisy
+        }

@@ -1,0 +1,157 @@
+"""What is wrong with a specification, each with a pointer (RFC 6901) and a plain sentence."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+
+class Mistake(NamedTuple):
+    """One thing to mend. ``code`` is stable, ``message`` is for people."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class Mistakes(ValueError):
+    """All that is wrong at once."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("; ".join(f"{m.pointer or '/'}: {m.message}" for m in self.mistakes))
+
+
+SENTENCES = {
+    "greater_than": ("out_of_range", "must be greater than {gt:g}"),
+    "greater_than_equal": ("out_of_range", "must be at least {ge:g}"),
+    "less_than": ("out_of_range", "must be less than {lt:g}"),
+    "less_than_equal": ("out_of_range", "must be at most {le:g}"),
+    "finite_number": ("not_finite", "must be a finite number, not NaN or Inf"),
+    "missing": ("missing", "is required"),
+    "union_tag_not_found": ("missing", "needs a `type`"),
+    "int_type": ("wrong_type", "must be a whole number"),
+    "int_from_float": ("wrong_type", "must be a whole number"),
+    "float_type": ("wrong_type", "must be a number"),
+    "string_type": ("wrong_type", "must be a string"),
+    "bool_type": ("wrong_type", "must be true or false"),
+    "list_type": ("wrong_type", "must be a list"),
+    "tuple_type": ("wrong_type", "must be a list"),
+    "dict_type": ("wrong_type", "must be an object"),
+    "model_type": ("wrong_type", "must be an object"),
+    "model_attributes_type": ("wrong_type", "must be an object"),
+    "literal_error": ("unknown_name", "must be {expected}"),
+    "string_pattern_mismatch": (
+        "wrong_type",
+        "may hold letters, digits, `.`, `_` and `-` only, and must not begin with a sign",
+    ),
+    "string_too_long": ("out_of_range", "must be at most {max_length} characters long"),
+    "too_short": ("out_of_range", "must have at least {min_length} entries"),
+    "too_long": ("out_of_range", "must have at most {max_length} entries"),
+}
+
+
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def unknown(word: object, known: Sequence[str]) -> str:
+    """The sentence for a name that does not exist."""
+    guess = nearest(word, known)
+    hint = f"did you mean `{guess}`?" if guess else f"known are {', '.join(sorted(known))}"
+    return f"`{str(word)[:80]}`: {hint}"
+
+
+def translate(error: ValidationError, model: type[BaseModel], raw: Any) -> list[Mistake]:
+    """pydantic's findings about ``raw`` in our words, pointing into ``raw`` itself."""
+    found: dict[str, Mistake] = {}
+    for detail in error.errors(include_url=False):
+        mistake = sentence(detail, model, raw)
+        twin = found.get(mistake.pointer)
+        found[mistake.pointer] = either(twin, mistake) if twin else mistake
+    return [m for m in found.values() if not explained(m, found)]
+
+
+def either(first: Mistake, second: Mistake) -> Mistake:
+    """A union of plain types reports every arm that did not match: one sentence names both."""
+    start = "must be "
+    if not (first.message.startswith(start) and second.message.startswith(start)):
+        return first
+    return first._replace(message=f"{first.message} or {second.message.removeprefix(start)}")
+
+
+def explained(mistake: Mistake, found: Iterable[str]) -> bool:
+    """The other arm of a union matched in form, and its findings lie deeper."""
+    below = mistake.pointer + "/"
+    return mistake.code == "wrong_type" and any(at.startswith(below) for at in found)
+
+
+def sentence(detail: ErrorDetails, model: type[BaseModel], raw: Any) -> Mistake:
+    """One finding of pydantic as a mistake."""
+    kind, loc, context = detail["type"], detail["loc"], detail.get("ctx", {})
+    at = pointer(loc, raw, kind)
+    if kind == "extra_forbidden":
+        return Mistake(at, "unknown_field", unknown(loc[-1], fields_at(loc[:-1], model)))
+    if kind == "union_tag_invalid":
+        known = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
+        spelled = f"{at}/type" if isinstance(lookup(raw, at), dict) else at
+        return Mistake(spelled, "unknown_name", unknown(context["tag"], known))
+    if kind == "conflict":
+        return Mistake(at, "conflict", detail["msg"])
+    code, text = SENTENCES.get(kind, ("wrong_type", "is not of the expected form"))
+    return Mistake(at, code, text.format(**context))
+
+
+def pointer(loc: tuple[int | str, ...], raw: Any, kind: str) -> str:
+    """pydantic's location as a JSON Pointer: steps that only name a union's arm are left out."""
+    steps: list[str] = []
+    for i, step in enumerate(loc):
+        absent = kind == "missing" and i == len(loc) - 1
+        if isinstance(raw, dict) and (step in raw or absent):
+            raw = raw.get(step)
+        elif isinstance(raw, list) and isinstance(step, int) and step < len(raw):
+            raw = raw[step]
+        else:
+            continue
+        steps.append(str(step).replace("~", "~0").replace("/", "~1"))
+    return "".join(f"/{step}" for step in steps)
+
+
+def lookup(raw: Any, at: str) -> Any:
+    """The value that a pointer made by ``pointer`` leads to."""
+    for step in at.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        raw = raw[int(key)] if isinstance(raw, list) else raw[key]
+    return raw
+
+
+def fields_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """The names of the fields that may stand at ``loc``."""
+    arms: list[type[BaseModel]] = [model]
+    for step in loc:
+        named = [arm for arm in arms if step in tags(arm)]
+        deeper = [
+            m
+            for arm in arms
+            if step in arm.model_fields
+            for m in models_in(arm.model_fields[str(step)].annotation)
+        ]
+        arms = deeper or named or arms
+    return [name for arm in arms for name in arm.model_fields]
+
+
+def tags(model: type[BaseModel]) -> tuple[str, ...]:
+    """The name of a catalogue word, by which pydantic refers to its arm of the union."""
+    field = model.model_fields.get("type")
+    return (str(field.default),) if field else ()
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every model class inside an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models_in(part)]

@@ -1,0 +1,80 @@
+"""A network as data: where each parameter lies in the flat store, and the forward pass over it."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from training import randomness
+from training.catalog import Parameter
+from training.layers import FORWARD, Own
+from training.numerics import Numerics
+from training.plan import LayerPlan
+
+Tensors = dict[str, Tensor]
+
+
+class Network:
+    """The layers of a plan, applied to tensors that are handed in; it holds none itself.
+
+    Parameters live in one flat vector [P], the layers' tensors are views of it: the optimizer is a
+    handful of operations whatever the depth, and a checkpoint is one row.
+    """
+
+    def __init__(self, layers: Sequence[LayerPlan]) -> None:
+        self.layers = tuple(layers)
+        self.parameters: dict[str, Parameter] = {
+            name: p for layer in self.layers for name, p in layer.parameters.items()
+        }
+        self.sizes = [math.prod(p.shape) for p in self.parameters.values()]
+        # Local name to full name, so that a pass over the layers only looks things up.
+        self.owned = [
+            (local(layer, layer.parameters), local(layer, layer.buffers)) for layer in self.layers
+        ]
+
+    def views(self, flat_P: Tensor) -> Tensors:
+        """The flat store as named tensors. One split: its gradient is one concatenation."""
+        pieces = flat_P.split(self.sizes)
+        named = zip(self.parameters.items(), pieces, strict=True)
+        return {name: piece.view(parameter.shape) for (name, parameter), piece in named}
+
+    def initial_parameters(self, seed: int, numerics: Numerics) -> Tensor:
+        """[P], each tensor drawn from the seed and its own name."""
+        drawn = [randomness.initial(p, seed, name) for name, p in self.parameters.items()]
+        return numerics.floats(np.concatenate([values.reshape(-1) for values in drawn]))
+
+    def initial_buffers(self, numerics: Numerics) -> Tensors:
+        """Running statistics before any batch was seen."""
+        found: Tensors = {}
+        for layer in self.layers:
+            for name, buffer in layer.buffers.items():
+                values = np.full(buffer.shape, buffer.value)
+                make = numerics.integers if buffer.integer else numerics.floats
+                found[name] = make(values)
+        return found
+
+    def apply(
+        self, parameters: Tensors, buffers: Tensors, x: Tensor, noise: Tensors | None = None
+    ) -> tuple[Tensor, Tensors]:
+        """[B, *input] → [B, *output] and the new buffers.
+
+        ``noise``: the masks of one iteration by layer path; ``None`` means evaluation.
+        """
+        updated = dict(buffers)
+        for layer, (parameter_names, buffer_names) in zip(self.layers, self.owned, strict=True):
+            own = Own(
+                {name: parameters[full] for name, full in parameter_names.items()},
+                {name: buffers[full] for name, full in buffer_names.items()},
+                None if noise is None else noise.get(layer.path),
+                noise is not None,
+                {},
+            )
+            x = FORWARD[layer.word.type](layer.word, x, own)
+            updated |= {f"{layer.path}.{name}": value for name, value in own.updated.items()}
+        return x, updated
+
+
+def local(layer: LayerPlan, names: Iterable[str]) -> dict[str, str]:
+    """A layer's tensors: the name within the layer to the name within the network."""
+    return {name.removeprefix(f"{layer.path}."): name for name in names}

@@ -1,0 +1,104 @@
+"""The plan of a job: everything that follows from a specification before anything is computed.
+
+``training.check`` makes it. Imports no torch.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from training.catalog import Buffer, Classes, Facts, Parameter, Shape, ShapeError, Target, Values
+from training.catalog.layers import LayerWord
+from training.spec import JobSpec, MetricName, Model
+
+METRICS: dict[type[Target], tuple[MetricName, ...]] = {
+    Classes: ("accuracy",),
+    Values: ("mse", "mae", "r2"),
+}
+"""What can be measured on each kind of target; all of it, unless the specification chooses."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer in its place: ``path`` is its name, or its index as in ``torch.nn.Sequential``."""
+
+    path: str
+    word: LayerWord
+    input_shape: Shape
+    output_shape: Shape
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """By ``state_dict`` name."""
+        owned = self.word.parameters(self.input_shape)
+        return {f"{self.path}.{name}": parameter for name, parameter in owned.items()}
+
+    @property
+    def buffers(self) -> dict[str, Buffer]:
+        """By ``state_dict`` name."""
+        owned = self.word.buffers(self.input_shape)
+        return {f"{self.path}.{name}": buffer for name, buffer in owned.items()}
+
+
+class Misfit(ShapeError):
+    """The layer at ``index`` does not take what comes out of the one before."""
+
+    def __init__(self, index: int, message: str) -> None:
+        self.index = index
+        super().__init__(message)
+
+
+def follow(model: Model, shape: Shape) -> tuple[LayerPlan, ...]:
+    """The layers in their places, for inputs of this shape; ``Misfit`` where one does not fit."""
+    layers = []
+    for i, word in enumerate(model.layers):
+        path = word.name or str(i)
+        try:
+            out = word.output_shape(shape)
+        except ShapeError as error:
+            raise Misfit(i, f"layer {path} ({word.type}): {error}") from error
+        layers.append(LayerPlan(path, word, shape, out))
+        shape = out
+    return tuple(layers)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will run. Counts are examples, iterations, or numbers; shapes leave out the batch."""
+
+    spec: JobSpec
+    facts: Facts
+    layers: tuple[LayerPlan, ...]
+    rows: dict[str, int]
+    batch_size: int
+    iterations: int
+    evaluate_every: int
+    metrics: tuple[str, ...]
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """Every trainable tensor, in the order of the layers."""
+        return {name: p for layer in self.layers for name, p in layer.parameters.items()}
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(math.prod(p.shape) for p in self.parameters.values())
+
+    @property
+    def task(self) -> Literal["classification", "regression"]:
+        """What the target makes of the job."""
+        return "classification" if isinstance(self.facts.target, Classes) else "regression"
+
+    def epoch(self, iteration: int) -> float:
+        """How many times the training data have been seen after so many iterations."""
+        return iteration * self.batch_size / self.rows["train"]
+
+    def learning_rate(self, n: int) -> float:
+        """Of update ``n``, in float64."""
+        return self.spec.schedule.learning_rate(self.spec.optimizer.lr, n, self.iterations)
+
+    def evaluates_at(self, n: int) -> bool:
+        """Whether the validation data are evaluated before update ``n``, or after the last one."""
+        due = n == self.iterations or (n > 0 and n % self.evaluate_every == 0)
+        return due and self.rows["validation"] > 0

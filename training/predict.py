@@ -1,0 +1,111 @@
+"""A trained model as a file, and predictions from it: nothing but the forward pass."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.catalog import Classes, Values
+from training.catalog.words import spoken
+from training.data import Preparation
+from training.evaluate import outputs
+from training.network import Network, Tensors
+from training.numerics import Numerics
+from training.plan import Plan, follow
+from training.run import Weights
+from training.spec import Model
+from training.tensorfile import pack, prefixed, under, unpack
+
+FORMAT = "fallline model 1"
+
+
+class UnfitInput(ValueError):
+    """An input that the model cannot take: ``place`` leads to it, the message says why."""
+
+    def __init__(self, place: tuple[int, ...], message: str) -> None:
+        self.place = place
+        super().__init__(message)
+
+
+def encode(plan: Plan, preparation: Preparation, weights: Weights) -> bytes:
+    """The model file: tensors by ``state_dict`` name, preparation, layers, shapes and labels."""
+    network = Network(plan.layers)
+    tensors = network.views(weights.parameters) | weights.buffers
+    arrays = {name: torch.from_numpy(values) for name, values in vars(preparation).items()}
+    target = plan.facts.target
+    return pack(
+        prefixed("state", tensors) | prefixed("preparation", arrays),
+        {
+            "format": FORMAT,
+            "model": plan.spec.model.model_dump(mode="json"),
+            "input_shape": plan.facts.input_shape,
+            "labels": target.labels if isinstance(target, Classes) else None,
+            "width": target.width if isinstance(target, Values) else None,
+        },
+    )
+
+
+class Predictor:
+    """A model ready to predict. Thread-safe: predicting changes nothing."""
+
+    def __init__(self, content: bytes, numerics: Numerics | None = None) -> None:
+        self.numerics = numerics or Numerics.on("cpu")
+        tensors, facts = unpack(content, format=FORMAT)
+        self.input_shape: tuple[int, ...] = tuple(facts["input_shape"])
+        self.labels: list[int | str] | None = facts["labels"]
+        self.network = Network(follow(Model.model_validate(facts["model"]), self.input_shape))
+        state = {n: t.to(self.numerics.device) for n, t in under("state", tensors).items()}
+        self.parameters_P = torch.cat([state[name].reshape(-1) for name in self.network.parameters])
+        self.buffers: Tensors = {n: t for n, t in state.items() if n not in self.network.parameters}
+        arrays = {name: values.numpy() for name, values in under("preparation", tensors).items()}
+        self.preparation = Preparation(**arrays)
+
+    def predict(self, inputs: list[Any], *, logits: bool = False) -> list[dict[str, Any]]:
+        """One answer an input: label and probabilities, or values in the target's own units."""
+        x = self.numerics.floats(self.preparation.inputs(self.rows(inputs)))
+        output = outputs(self.network, self.parameters_P, self.buffers, x)
+        if self.labels is None:
+            own = output.double().cpu().numpy() * self.preparation.y_scale
+            return [{"value": row} for row in (own + self.preparation.y_shift).tolist()]
+        return self.classified(output, self.labels, logits=logits)
+
+    def classified(
+        self, output_NC: Tensor, labels: list[int | str], *, logits: bool
+    ) -> list[dict[str, Any]]:
+        """The most probable label of each row, and the probability of each label in order."""
+        chosen = output_NC.argmax(1).tolist()
+        answers: list[dict[str, Any]] = [
+            {"label": labels[k], "probabilities": row}
+            for k, row in zip(chosen, output_NC.softmax(1).tolist(), strict=True)
+        ]
+        if logits:
+            for answer, row in zip(answers, output_NC.tolist(), strict=True):
+                answer["logits"] = row
+        return answers
+
+    def rows(self, inputs: list[Any]) -> NDArray[np.float64]:
+        """[N, *input_shape]; a flat row of as many numbers is accepted; raises ``UnfitInput``."""
+        return np.stack([self.row(i, value) for i, value in enumerate(inputs)])
+
+    def row(self, i: int, value: Any) -> NDArray[np.float64]:
+        """One input as an array."""
+        try:
+            array = np.array(value)
+        except ValueError:
+            array = np.array(None)
+        if array.dtype.kind not in "iuf":
+            raise UnfitInput((i,), "must be a row of numbers")
+        size = math.prod(self.input_shape)
+        if array.shape != self.input_shape and array.shape != (size,):
+            raise UnfitInput((i,), self.expectation(array.size))
+        if not np.isfinite(array).all():
+            place = np.argwhere(~np.isfinite(array))[0]
+            raise UnfitInput((i, *map(int, place)), "must be a finite number, not NaN or Inf")
+        return array.astype(np.float64).reshape(self.input_shape)
+
+    def expectation(self, got: int) -> str:
+        """The sentence for a row of the wrong size."""
+        return f"the model takes {spoken(self.input_shape)} numbers a row, but {got} came"

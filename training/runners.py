@@ -1,0 +1,94 @@
+"""Ways to run a step. All runners here are of one numerics class, *sequential*: equal to the bit."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from training.step import Inputs, Outputs, State, Step
+
+
+class Runner(Protocol):
+    """Runs one update."""
+
+    name: Literal["eager", "traced"]
+
+    def __call__(self, state: State, inputs: Inputs) -> tuple[State, Outputs]: ...
+
+
+class Eager:
+    """The step as it is written: runs at once, pays for autograd's bookkeeping every time."""
+
+    name: Literal["eager", "traced"] = "eager"
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    @torch.no_grad()
+    def __call__(self, state: State, inputs: Inputs) -> tuple[State, Outputs]:
+        """One update."""
+        return self.step(state, inputs)
+
+
+class Traced:
+    """The step as one flat graph of kernels, forward and backward, recorded once.
+
+    The graph calls the same kernels in the same order as the eager step, so bits are equal.
+    """
+
+    name: Literal["eager", "traced"] = "traced"
+
+    def __init__(self, step: Step, state: State, inputs: Inputs) -> None:
+        # Sorted, because a state that was read from a file may hold its names in another order.
+        self.buffers, self.slots = sorted(state.buffers), sorted(state.slots)
+        self.noise, self.hyper = sorted(inputs.noise), sorted(inputs.hyper)
+
+        def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+            count = 1 + len(self.buffers) + len(self.slots)
+            updated, outputs = step(self.state(tensors[:count]), self.inputs(tensors[count:]))
+            return (*self.flatten(updated), *outputs)
+
+        with torch.no_grad():
+            graph = make_fx(flat)(*self.flatten(state), *self.flatten_inputs(inputs))
+        # The plain forward, past the module's hooks: they cost more than a small kernel.
+        self.forward = graph.forward
+
+    @torch.no_grad()
+    def __call__(self, state: State, inputs: Inputs) -> tuple[State, Outputs]:
+        """One update."""
+        *updated, loss, gradient = self.forward(*self.flatten(state), *self.flatten_inputs(inputs))
+        return self.state(updated), Outputs(loss, gradient)
+
+    def flatten(self, state: State) -> tuple[Tensor, ...]:
+        """A state as the graph takes and gives it."""
+        buffers, slots = state.buffers, state.slots
+        return (
+            state.parameters,
+            *[buffers[name] for name in self.buffers],
+            *[slots[name] for name in self.slots],
+        )
+
+    def flatten_inputs(self, inputs: Inputs) -> tuple[Tensor, ...]:
+        """One iteration's inputs as the graph takes them."""
+        noise, hyper = inputs.noise, inputs.hyper
+        return (
+            inputs.x,
+            inputs.y,
+            *[noise[name] for name in self.noise],
+            *[hyper[name] for name in self.hyper],
+        )
+
+    def state(self, tensors: Sequence[Tensor]) -> State:
+        """The inverse of ``flatten``."""
+        end = 1 + len(self.buffers)
+        buffers = dict(zip(self.buffers, tensors[1:end], strict=True))
+        return State(tensors[0], buffers, dict(zip(self.slots, tensors[end:], strict=True)))
+
+    def inputs(self, tensors: Sequence[Tensor]) -> Inputs:
+        """The inverse of ``flatten_inputs``."""
+        end = 2 + len(self.noise)
+        noise = dict(zip(self.noise, tensors[2:end], strict=True))
+        hyper = dict(zip(self.hyper, tensors[end:], strict=True))
+        return Inputs(tensors[0], tensors[1], noise, hyper)

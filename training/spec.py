@@ -1,0 +1,102 @@
+"""The job specification: what a client posts, what is stored, what the loop reads.
+
+One frozen value crosses every floor: validated by the API, kept as JSON, rebuilt by the worker.
+Imports no torch.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from training.catalog import Layer, Loss, Optimizer, Schedule
+from training.catalog.schedules import ConstantRate
+from training.catalog.words import Section
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class InlineData(Section):
+    """Small data in the specification itself: one entry of ``x`` and of ``y`` an example.
+
+    What is inside is checked by ``training.inline``, which knows how to point at one number.
+    """
+
+    x: list[Any]
+    y: list[Any]
+
+
+class Split(Section):
+    """The shares of the data held back, and the seed that chooses them (stratified by class)."""
+
+    validation: Share = 0.0
+    test: Share = 0.0
+    seed: Seed = 0
+
+
+class Model(Section):
+    """Layers, applied in order."""
+
+    layers: Annotated[list[Layer], Field(min_length=1)]
+
+
+class EarlyStopping(Section):
+    """Stop after ``patience`` evaluations in a row without an improvement over ``min_delta``.
+
+    ``restore_best``: the model that is kept is the one of the best evaluation.
+    """
+
+    metric: str = "validation_loss"
+    patience: Count
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    restore_best: bool = True
+
+
+class Convergence(Section):
+    """Stop when the losses of the last ``window`` + 1 iterations lie within ``tolerance``."""
+
+    tolerance: Annotated[float, Field(ge=0)]
+    window: Count = 10
+
+
+def layers_alone(value: Any) -> Any:
+    """A bare list of layers stands for ``{"layers": list}``."""
+    return {"layers": value} if isinstance(value, list) else value
+
+
+def dataset_kind(value: Any) -> str:
+    """Which arm of the ``dataset`` union a value belongs to."""
+    return "name" if isinstance(value, str) else "inline"
+
+
+Dataset = Annotated[
+    Annotated[str, Tag("name")] | Annotated[InlineData, Tag("inline")], Discriminator(dataset_kind)
+]
+MetricName = Literal["accuracy", "mse", "mae", "r2"]
+Prepare = Literal["standardize", "min_max", "none"]
+
+
+class JobSpec(Section):
+    """One training job. Exactly one of ``iterations`` and ``epochs`` is given."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    dataset: Dataset
+    split: Split = Split()
+    prepare: Prepare | None = None
+    model: Annotated[Model, BeforeValidator(layers_alone)]
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule = ConstantRate()
+    batch_size: Count | Literal["full"] = 32
+    iterations: Count | None = None
+    epochs: Count | None = None
+    seed: Seed = 0
+    metrics: list[MetricName] | None = None
+    evaluate_every: Count | None = None
+    early_stopping: EarlyStopping | None = None
+    convergence: Convergence | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_every_seconds: Annotated[float, Field(ge=0)] = 10.0
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    metadata: Annotated[dict[str, str], Field(max_length=50)] = {}

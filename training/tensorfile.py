@@ -1,0 +1,45 @@
+"""Named tensors and JSON facts in one file: safetensors, the facts in its metadata. Never pickle."""
+
+import json
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+Tensors = dict[str, Tensor]
+
+
+class UnreadableFile(ValueError):
+    """The bytes are not a file of ours, or of another format than expected."""
+
+
+def pack(tensors: Tensors, facts: dict[str, Any]) -> bytes:
+    """The file's content. Tensors are copied: safetensors refuses two that share memory."""
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return save(copies, {"fallline": json.dumps(facts)})
+
+
+def unpack(content: bytes, *, format: str) -> tuple[Tensors, dict[str, Any]]:
+    """Tensors (on the CPU) and facts of a file whose facts say this ``format``."""
+    try:
+        tensors = load(content)
+        # The layout is the format's own: a little-endian length, then that much JSON.
+        end = 8 + int.from_bytes(content[:8], "little")
+        facts = json.loads(json.loads(content[8:end])["__metadata__"]["fallline"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UnreadableFile("not a file of this service") from error
+    if facts.get("format") != format:
+        raise UnreadableFile(f"format {facts.get('format')!r}, expected {format!r}")
+    return tensors, facts
+
+
+def prefixed(prefix: str, tensors: Tensors) -> Tensors:
+    """The tensors, each name with ``prefix.`` in front."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: Tensors) -> Tensors:
+    """The tensors whose names begin with ``prefix.``, without it."""
+    start = f"{prefix}."
+    return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
