@@ -5,6 +5,7 @@ cannot be read does not hide the mistakes of the others. Imports no torch.
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,9 @@ class Limits:
     layers: int = 1_000
     inline_values: int = 100_000
 
+
+UNLIMITED = Limits(*4 * (sys.maxsize,))
+"""For specifications that were accepted before: limits may have been lowered since."""
 
 PLACEHOLDERS: dict[str, Any] = {
     "dataset": "iris",

@@ -90,6 +90,13 @@ class Plan:
         """What the target makes of the job."""
         return "classification" if isinstance(self.facts.target, Classes) else "regression"
 
+    @property
+    def validation_series(self) -> tuple[str, ...]:
+        """The names of what is recorded at every evaluation."""
+        if self.rows["validation"] == 0:
+            return ()
+        return ("validation_loss", *(f"validation_{name}" for name in self.metrics))
+
     def epoch(self, iteration: int) -> float:
         """How many times the training data have been seen after so many iterations."""
         return iteration * self.batch_size / self.rows["train"]

@@ -42,9 +42,13 @@ def improves(rule: EarlyStopping, value: float, best: float | None) -> bool:
         return False
     if best is None:
         return True
-    rises = rule.metric in ("validation_accuracy", "validation_r2")
-    gain = value - best if rises else best - value
+    gain = value - best if rises(rule.metric) else best - value
     return gain > rule.min_delta
+
+
+def rises(series: str) -> bool:
+    """Whether more is better."""
+    return series.endswith(("accuracy", "r2"))
 
 
 def converged_at(rule: Convergence, counters: Counters, losses: Losses) -> int | None:

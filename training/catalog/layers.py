@@ -273,14 +273,14 @@ def windows(
     counts = []
     for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
         free = n + 2 * p - d * (k - 1) - 1
-        if free < 0:
+        count = (free + s - 1 if ceil else free) // s + 1
+        # A window may hang over the end, but must start inside the input or its left padding.
+        if ceil and (count - 1) * s >= n + p:
+            count -= 1
+        if count < 1:
             raise ShapeError(
                 f"a window of {d * (k - 1) + 1} does not fit into {n + 2 * p} "
                 f"(input {spoken(size)}, padding {p})"
             )
-        count = (-(-free // s) if ceil else free // s) + 1
-        # A window may hang over the end, but must start inside the input or its left padding.
-        if ceil and (count - 1) * s >= n + p:
-            count -= 1
         counts.append(count)
     return counts[0], counts[1]

@@ -1,0 +1,1 @@
+"""The service: what a client can ask, and what is remembered."""

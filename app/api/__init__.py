@@ -1,0 +1,1 @@
+"""HTTP only: a route parses, calls one service, returns."""

@@ -1,0 +1,126 @@
+"""What routes are given: settings, who asks, a session that sees only their rows."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import structlog
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.db import Database
+from app.errors import Forbidden, Invalid, Unauthenticated, WrongMediaType
+from app.services import keys
+from app.services.keys import Principal
+from app.storage import Storage
+from training.mistakes import Mistake
+
+PUBLIC = frozenset({"/healthz", "/readyz"})
+"""The only paths that need no key. A new route is closed until it is named here."""
+
+bearer = HTTPBearer(auto_error=False, description="A key of the service")
+
+
+def get_settings(request: Request) -> Settings:
+    """The settings the application was made with."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def get_database(request: Request) -> Database:
+    """The application's database."""
+    database: Database = request.app.state.database
+    return database
+
+
+def get_storage(request: Request) -> Storage:
+    """The application's storage."""
+    storage: Storage = request.app.state.storage
+    return storage
+
+
+def get_request_id(request: Request) -> str:
+    """The id that the answer carries, and every log line about the request."""
+    request_id: str = request.state.request_id
+    return request_id
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+DatabaseDep = Annotated[Database, Depends(get_database)]
+StorageDep = Annotated[Storage, Depends(get_storage)]
+RequestId = Annotated[str, Depends(get_request_id)]
+
+
+def authenticate(
+    request: Request,
+    database: DatabaseDep,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+) -> None:
+    """Default-deny: runs before every route; only the public ones need no key."""
+    if request.scope["route"].path in PUBLIC:
+        return
+    if credentials is None:
+        raise Unauthenticated("a key is needed: `Authorization: Bearer <key>`")
+    with database.session(write=False) as session:
+        principal = keys.authenticate(session, credentials.credentials)
+    request.state.principal = principal
+    structlog.contextvars.bind_contextvars(tenant_id=principal.tenant_id)
+
+
+def allowed(scope: str) -> Callable[[Request], Principal]:
+    """A dependency: whoever asks, if the key has the scope."""
+
+    def principal(request: Request) -> Principal:
+        asking: Principal = request.state.principal
+        if scope not in asking.scopes:
+            raise Forbidden(f"the key lacks the scope `{scope}`")
+        return asking
+
+    return principal
+
+
+Reader = Annotated[Principal, Depends(allowed("read"))]
+Trainer = Annotated[Principal, Depends(allowed("train"))]
+Caller = Annotated[Principal, Depends(allowed("predict"))]
+
+
+def get_reading(database: DatabaseDep, principal: Reader) -> Iterator[Session]:
+    """A transaction that only reads."""
+    with database.session(principal.tenant_id, write=False) as session:
+        yield session
+
+
+def get_writing(database: DatabaseDep, principal: Trainer) -> Iterator[Session]:
+    """A transaction that commits before the answer leaves."""
+    with database.session(principal.tenant_id) as session:
+        yield session
+
+
+def get_predicting(database: DatabaseDep, principal: Caller) -> Iterator[Session]:
+    """A reading transaction for a key that may predict."""
+    with database.session(principal.tenant_id, write=False) as session:
+        yield session
+
+
+# Function scope: the transaction ends before the answer is sent, so a 202 is never false.
+Reading = Annotated[Session, Depends(get_reading, scope="function")]
+Writing = Annotated[Session, Depends(get_writing, scope="function")]
+Predicting = Annotated[Session, Depends(get_predicting, scope="function")]
+
+
+async def json_body(request: Request) -> Any:
+    """The decoded body. NaN and Infinity are let through: validation can point at them."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise WrongMediaType("the body must be sent as application/json")
+    body = await request.body()
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        mistake = Mistake("", "invalid_json", f"cannot be read as JSON{place}")
+        raise Invalid("the body is not JSON", [mistake], code="invalid_json") from error
+
+
+Body = Annotated[Any, Depends(json_body)]

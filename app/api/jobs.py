@@ -1,0 +1,59 @@
+"""Jobs: submit, look, cancel, delete."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from app.api.deps import Body, Reading, RequestId, SettingsDep, StorageDep, Writing
+from app.api.schemas import JobDocument, JobList, job_document
+from app.services import jobs
+from app.tables import JobState
+from training.spec import JobSpec
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+SPECIFICATION: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": JobSpec.model_json_schema()}},
+    }
+}
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+@router.post("", status_code=202, operation_id="create_job", openapi_extra=SPECIFICATION)
+def create(
+    body: Body, session: Writing, settings: SettingsDep, request_id: RequestId, response: Response
+) -> JobDocument:
+    """Queues a job; every mistake of a bad specification comes back at once."""
+    job = jobs.create(session, body, settings.limits, request_id)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job_document(job, jobs.position(session, job))
+
+
+@router.get("", operation_id="list_jobs")
+def index(session: Reading, limit: Limit = 20, after: str | None = None) -> JobList:
+    """Jobs, newest first."""
+    page = jobs.listed(session, limit, after)
+    data = [job_document(job) for job in page.rows]
+    return JobList(data=data, has_more=page.next is not None, next=page.next)
+
+
+@router.get("/{job_id}", operation_id="get_job")
+def show(job_id: str, session: Reading) -> JobDocument:
+    """One job."""
+    job = jobs.get(session, job_id)
+    waiting = job.state == JobState.QUEUED
+    return job_document(job, jobs.position(session, job) if waiting else None)
+
+
+@router.post("/{job_id}/cancel", status_code=202, operation_id="cancel_job")
+def cancel(job_id: str, session: Writing) -> JobDocument:
+    """Ends a job that is queued or running; what it has recorded stays."""
+    return job_document(jobs.cancel(session, job_id))
+
+
+@router.delete("/{job_id}", status_code=204, operation_id="delete_job")
+def delete(job_id: str, session: Writing, storage: StorageDep) -> None:
+    """Removes a finished job, its series and its checkpoints."""
+    jobs.delete(session, storage, job_id)

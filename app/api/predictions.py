@@ -1,0 +1,107 @@
+"""Predictions, and the held-back examples to try them on."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from app import inference
+from app.api.deps import Predicting, Reading, SettingsDep, StorageDep
+from app.api.schemas import Document
+from app.config import Settings
+from app.errors import Invalid
+from app.services import jobs, models
+from app.storage import Storage
+from app.tables import ModelVersion
+from training.mistakes import Mistake
+
+router = APIRouter(prefix="/v1", tags=["predictions"])
+
+
+class PredictionRequest(Document):
+    """Rows of features; ``outputs`` asks for more than the prediction itself."""
+
+    inputs: Annotated[list[Any], Field(min_length=1)]
+    outputs: tuple[Literal["logits"], ...] = ()
+
+
+class Predictions(Document):
+    """One prediction an input, in order."""
+
+    model: str
+    version: int
+    predictions: list[dict[str, Any]]
+
+
+class Examples(Document):
+    """Raw rows of one split with their true targets."""
+
+    split: str
+    data: list[dict[str, Any]]
+
+
+@router.post("/models/{name}/predict", operation_id="predict_newest")
+def newest(
+    name: str,
+    body: PredictionRequest,
+    session: Predicting,
+    storage: StorageDep,
+    settings: SettingsDep,
+) -> Predictions:
+    """The newest version of a model."""
+    return answered(name, models.find(session, name), body, storage, settings)
+
+
+@router.post("/models/{name}/versions/{version}/predict", operation_id="predict_version")
+def of_version(
+    name: str,
+    version: int,
+    body: PredictionRequest,
+    session: Predicting,
+    storage: StorageDep,
+    settings: SettingsDep,
+) -> Predictions:
+    """One version of a model."""
+    return answered(name, models.find(session, name, version), body, storage, settings)
+
+
+@router.post("/jobs/{job_id}/predict", operation_id="predict_by_job")
+def of_job(
+    job_id: str,
+    body: PredictionRequest,
+    session: Predicting,
+    storage: StorageDep,
+    settings: SettingsDep,
+) -> Predictions:
+    """The model that a job left."""
+    job = jobs.get(session, job_id)
+    return answered(job.name, models.of_job(session, job), body, storage, settings)
+
+
+@router.get("/jobs/{job_id}/examples", operation_id="get_examples")
+def examples(
+    job_id: str,
+    session: Reading,
+    split: Literal["train", "validation", "test"] = "test",
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Examples:
+    """The first rows of a split, as they came: what ``predict`` takes, and what is true."""
+    job = jobs.get(session, job_id)
+    return Examples(split=split, data=inference.examples(job.spec, split, limit))
+
+
+def answered(
+    name: str,
+    version: ModelVersion,
+    body: PredictionRequest,
+    storage: Storage,
+    settings: Settings,
+) -> Predictions:
+    """The answer of one model version."""
+    if len(body.inputs) > settings.max_prediction_rows:
+        sentence = (
+            f"{len(body.inputs)} rows are more than the {settings.max_prediction_rows} allowed"
+        )
+        raise Invalid("too many rows", [Mistake("/inputs", "limit_exceeded", sentence)])
+    rows = inference.predict(storage, version, body.inputs, logits="logits" in body.outputs)
+    return Predictions(model=name, version=version.version, predictions=rows)

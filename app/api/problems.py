@@ -1,0 +1,82 @@
+"""Every failure as ``application/problem+json`` (RFC 9457); none tells what only we should know."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from starlette.exceptions import HTTPException
+
+from app.errors import Invalid, ServiceError, Unavailable, problem
+from training.mistakes import SENTENCES, Mistake
+
+log = structlog.get_logger()
+
+
+def install(app: FastAPI) -> None:
+    """Registers the handlers."""
+    app.add_exception_handler(ServiceError, refused)
+    app.add_exception_handler(RequestValidationError, misread)
+    app.add_exception_handler(HTTPException, not_routed)
+    app.add_exception_handler(OperationalError, database_away)
+    app.add_exception_handler(InterfaceError, database_away)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def answer(
+    request: Request, members: dict[str, Any], headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """A problem document about this request."""
+    about = {"instance": request.url.path, "request_id": request.state.request_id}
+    return JSONResponse(
+        members | about, members["status"], headers, media_type="application/problem+json"
+    )
+
+
+def refused(request: Request, error: Exception) -> JSONResponse:
+    """What the service refuses."""
+    assert isinstance(error, ServiceError)
+    return answer(request, error.problem(), error.headers)
+
+
+def misread(request: Request, error: Exception) -> JSONResponse:
+    """A path, query or body that does not have the form its route declares."""
+    assert isinstance(error, RequestValidationError)
+    found = []
+    for detail in error.errors():
+        where, *steps = detail["loc"]
+        code, text = SENTENCES.get(detail["type"], ("wrong_type", "is not of the expected form"))
+        if detail["type"] == "extra_forbidden":
+            code, text = "unknown_field", "is not known here"
+        pointer = "".join(f"/{step}" for step in steps)
+        sentence = text.format(**detail.get("ctx", {}))
+        at = "" if where == "body" else f" ({where} parameter)"
+        found.append(Mistake(pointer, code, sentence + at))
+    return refused(request, Invalid("the request has mistakes", found))
+
+
+def not_routed(request: Request, error: Exception) -> JSONResponse:
+    """No such route, or not with this method."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = {404: "there is nothing at this path", 405: "the path does not take this method"}
+    code = status.phrase.lower().replace(" ", "_")
+    text = detail.get(status, status.phrase)
+    members = problem(status, code, text, retryable=False)
+    return answer(request, members, dict(error.headers or {}))
+
+
+def database_away(request: Request, error: Exception) -> JSONResponse:
+    """The database does not answer: nothing was changed, and trying again is right."""
+    log.error("database away", error=type(error).__name__, exc_info=error)
+    return refused(request, Unavailable("the database does not answer; try again"))
+
+
+def unexpected(request: Request, error: Exception) -> JSONResponse:
+    """A mistake of ours: the log has it, the answer says only where to find it."""
+    log.error("unexpected error", exc_info=error)
+    detail = "something went wrong on our side; the request id leads to the cause"
+    return refused(request, ServiceError(detail))

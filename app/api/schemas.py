@@ -1,0 +1,144 @@
+"""The answers, as documents."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from app.tables import Job, Task
+
+Number = float | Literal["NaN", "Infinity", "-Infinity"]
+Time = Annotated[
+    datetime,
+    PlainSerializer(lambda t: t.strftime("%Y-%m-%dT%H:%M:%S.") + f"{t.microsecond // 1000:03d}Z"),
+]
+"""RFC 3339, UTC, milliseconds."""
+
+
+class Document(BaseModel):
+    """Answers hold exactly what is declared."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Progress(Document):
+    """How far a job is. ``fraction`` of the planned iterations; seconds at the present pace."""
+
+    iteration: int
+    iterations: int
+    epoch: float
+    fraction: float
+    eta_seconds: float | None
+
+
+class QueuePlace(Document):
+    """Why a job waits, and how many would be claimed before it, plus one."""
+
+    reason: str
+    position: int
+
+
+class JobDocument(Document):
+    """A job as clients see it."""
+
+    id: str
+    object: Literal["job"] = "job"
+    name: str
+    state: str
+    state_reason: str | None
+    spec: dict[str, Any]
+    progress: Progress
+    latest: dict[str, Number]
+    best: dict[str, Number]
+    queue: QueuePlace | None
+    attempts: int
+    device: str | None
+    worker: str | None
+    execution: dict[str, Any] | None
+    result: dict[str, dict[str, Number]] | None
+    model: dict[str, Any] | None
+    error: dict[str, Any] | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    metadata: dict[str, str]
+
+
+class JobList(Document):
+    """A page of jobs, newest first."""
+
+    data: list[JobDocument]
+    has_more: bool
+    next: str | None
+
+
+class TaskDocument(Document):
+    """A question to a worker, and its answer once there is one."""
+
+    id: str
+    object: Literal["task"] = "task"
+    job: str
+    state: str
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    created_at: Time
+    finished_at: Time | None
+
+
+def job_document(job: Job, position: int | None = None) -> JobDocument:
+    """``position``: the place in the queue, of a queued job."""
+    return JobDocument(
+        id=job.id,
+        name=job.name,
+        state=job.state,
+        state_reason=job.state_reason,
+        spec=job.spec,
+        progress=progress(job),
+        latest=job.latest,
+        best=job.best,
+        queue=QueuePlace(reason="waiting_for_a_worker", position=position) if position else None,
+        attempts=job.attempts,
+        device=job.device,
+        worker=job.worker,
+        execution=job.execution,
+        result=job.result,
+        model=job.model,
+        error=job.error,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        metadata=job.labels,
+    )
+
+
+def progress(job: Job) -> Progress:
+    """From the counters of the job; the pace is that of the present attempt."""
+    return Progress(
+        iteration=job.iteration,
+        iterations=job.iterations,
+        epoch=round(job.epoch, 3),
+        fraction=round(job.iteration / job.iterations, 4),
+        eta_seconds=eta(job),
+    )
+
+
+def eta(job: Job) -> float | None:
+    """Seconds of training left, while there is a pace to go by."""
+    done = job.attempt_iteration - job.attempt_first_iteration
+    if job.state != "running" or not done or not job.progressed_at or not job.attempt_started_at:
+        return None
+    elapsed = (job.progressed_at - job.attempt_started_at).total_seconds()
+    return round(max(0.0, elapsed) / done * (job.iterations - job.attempt_iteration), 1)
+
+
+def task_document(task: Task) -> TaskDocument:
+    """A task as clients see it."""
+    return TaskDocument(
+        id=task.id,
+        job=task.job_id,
+        state=task.state,
+        result=task.result,
+        error=task.error,
+        created_at=task.created_at,
+        finished_at=task.finished_at,
+    )

@@ -1,0 +1,92 @@
+"""Settings: from the environment (prefix ``FALLLINE_``), read once, wrong values fail at start."""
+
+import ipaddress
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from training.check import Limits
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="FALLLINE_", frozen=True, extra="ignore")
+
+    home: Path = Path("~/.fallline")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    allow_remote: bool = False
+    database_url: str = ""
+    broker_url: str = ""
+
+    max_parameters: int = 200_000_000
+    max_iterations: int = 100_000_000
+    max_layers: int = 1_000
+    max_inline_values: int = 100_000
+    max_body_bytes: int = 10_000_000
+    max_prediction_rows: int = 10_000
+
+    worker_processes: int | None = None
+    heartbeat_seconds: Seconds = 5
+    lease_seconds: Seconds = 20
+    sweep_seconds: Seconds = 5
+    stall_seconds: Seconds = 120
+    watchdog_seconds: Seconds = 30
+
+    replay_wait_seconds: Seconds = 10
+    replay_max_parameters: int = 100_000
+    replay_max_iterations: int = 10_000
+
+    @model_validator(mode="after")
+    def fill_in(self) -> Self:
+        """What depends on ``home``: SQLite and the embedded broker's socket lie in it."""
+        home = self.home.expanduser().absolute()
+        # Frozen for everybody else; a validator completes the object before anyone sees it.
+        object.__setattr__(self, "home", home)
+        if not self.database_url:
+            object.__setattr__(self, "database_url", f"sqlite:///{home}/fallline.db")
+        if not self.broker_url:
+            object.__setattr__(self, "broker_url", f"redis+socket://{home}/redis.sock")
+        return self
+
+    @model_validator(mode="after")
+    def stays_at_home(self) -> Self:
+        """Keys travel in clear text: another address than loopback must be asked for."""
+        if not self.allow_remote and not is_loopback(self.host):
+            raise ValueError(
+                f"FALLLINE_HOST={self.host} is reachable from other machines; "
+                "set FALLLINE_ALLOW_REMOTE=true if that is meant (and put TLS in front)"
+            )
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """The largest job that is accepted."""
+        return Limits(
+            self.max_parameters, self.max_iterations, self.max_layers, self.max_inline_values
+        )
+
+    @property
+    def storage(self) -> Path:
+        """Where checkpoints and models lie."""
+        return self.home / "objects"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process."""
+    return Settings()

@@ -1,0 +1,182 @@
+"""The database: one engine a process, sessions that are transactions, a tenant in every query.
+
+SQLite and PostgreSQL behave alike through this module: both have a clock, both serialise writers
+who claim work.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    Engine,
+    ForeignKey,
+    MetaData,
+    create_engine,
+    event,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    ORMExecuteState,
+    Session,
+    UOWTransaction,
+    mapped_column,
+    with_loader_criteria,
+)
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment, always with its zone; SQLite keeps it as text without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Says that what comes back is UTC."""
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+class clock(FunctionElement[datetime]):  # noqa: N801 -- reads as the SQL function it is
+    """Now, by the database's own clock, plus so many seconds.
+
+    Not ``now()``, which stands still within a transaction: a lease must be judged by the moment.
+    """
+
+    type = Utc()
+    inherit_cache = True
+
+    def __init__(self, plus: float = 0.0) -> None:
+        # A literal in the statement's text would defeat the statement cache.
+        super().__init__(plus)
+
+
+@compiles(clock, "postgresql")
+def clock_on_postgresql(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
+    """clock_timestamp() moves on within a transaction."""
+    plus = compiler.process(element.clauses, **kw)
+    return f"(clock_timestamp() + make_interval(secs => {plus}))"
+
+
+@compiles(clock, "sqlite")
+def clock_on_sqlite(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
+    """The format in which SQLAlchemy stores times, so that text compares like time."""
+    plus = compiler.process(element.clauses, **kw)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({plus}) || ' seconds')"
+
+
+class Base(DeclarativeBase):
+    """All tables; constraints are named by one rule, so that migrations can name them."""
+
+    metadata = MetaData(naming_convention=NAMES)
+
+
+class TenantOwned:
+    """A row of one tenant: filled in and filtered by the session, in this module only."""
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), index=True)
+
+
+class Database:
+    """Where sessions come from."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = make_engine(url)
+
+    @contextmanager
+    def session(self, tenant_id: str | None = None, *, write: bool = True) -> Iterator[Session]:
+        """One transaction: commits at the end, rolls back on an exception.
+
+        With a tenant, every query sees that tenant's rows alone; without, all (for the service's
+        own work). Calls registered with ``after_commit`` run once it is durable.
+        """
+        engine = self.engine.execution_options(write=write)
+        with Session(engine, expire_on_commit=False) as session:
+            if tenant_id is not None:
+                session.info["tenant_id"] = tenant_id
+            with session.begin():
+                yield session
+            for call in session.info.get("after_commit", ()):
+                call()
+
+    def dispose(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+
+def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """INSERT in the database's own dialect, for ``ON CONFLICT``."""
+    assert session.bind is not None
+    if session.bind.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def after_commit(session: Session, call: Callable[[], object]) -> None:
+    """Runs ``call`` when the transaction has become durable; never when it has not."""
+    session.info.setdefault("after_commit", []).append(call)
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for SQLite or PostgreSQL, as this service uses them."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": 10})
+        event.listen(engine, "connect", configure_sqlite)
+        event.listen(engine, "begin", begin_sqlite)
+        return engine
+    # Pre-ping: after a restart of the server the first request gets a fresh connection, no error.
+    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+
+
+def configure_sqlite(connection: Any, record: object) -> None:
+    """Durable on commit, readers beside a writer, no transaction but ours."""
+    connection.isolation_level = None  # the driver's own BEGIN would come too late
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def begin_sqlite(connection: Connection) -> None:
+    """A writer takes its lock at once: upgrading a reader's snapshot later would fail."""
+    write = connection.get_execution_options().get("write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@event.listens_for(Session, "do_orm_execute")
+def only_own_rows(state: ORMExecuteState) -> None:
+    """Adds the tenant to every query, update and delete of a tenant's session."""
+    tenant_id = state.session.info.get("tenant_id")
+    if tenant_id is not None and not state.is_column_load and not state.is_relationship_load:
+        state.statement = state.statement.options(
+            with_loader_criteria(
+                TenantOwned, lambda table: table.tenant_id == tenant_id, include_aliases=True
+            )
+        )
+
+
+@event.listens_for(Session, "before_flush")
+def own_new_rows(session: Session, context: UOWTransaction, instances: object) -> None:
+    """New rows of a tenant's session are that tenant's."""
+    tenant_id = session.info.get("tenant_id")
+    for row in session.new:
+        if isinstance(row, TenantOwned) and tenant_id is not None:
+            assert row.tenant_id in (None, tenant_id), "a row of another tenant"
+            row.tenant_id = tenant_id

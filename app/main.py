@@ -1,0 +1,44 @@
+"""The application: lifespan, routers, error handlers; nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+
+from app.api import health, iterations, jobs, metrics, predictions, problems
+from app.api.context import RequestContext
+from app.api.deps import authenticate
+from app.config import Settings, get_settings
+from app.db import Database
+from app.log import configure_logging
+from app.storage import Storage
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service's HTTP side. Every route is closed unless ``deps.PUBLIC`` names it."""
+    settings = settings or get_settings()
+    configure_logging()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        app.state.database.dispose()
+
+    app = FastAPI(
+        title="Fallline",
+        version="1",
+        summary="Training as a service",
+        lifespan=lifespan,
+        dependencies=[Depends(authenticate)],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.database = Database(settings.database_url)
+    app.state.storage = Storage(settings.storage)
+    app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes)
+    problems.install(app)
+    for noun in (health, jobs, metrics, iterations, predictions):
+        app.include_router(noun.router)
+    return app

@@ -1,0 +1,54 @@
+"""The doorbell: Celery tasks, sent by name. They name no job: the database says what to do."""
+
+from functools import cache
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from app.config import get_settings
+
+log = structlog.get_logger()
+
+TRAINING, INTERACTIVE = "fallline.training", "fallline.interactive"
+"""Queues, and the names of the one task that each carries."""
+
+
+@cache
+def producer() -> Celery:
+    """A Celery application that can send, and never imports the worker."""
+    celery = Celery("fallline", broker=get_settings().broker_url, set_as_current=False)
+    celery.conf.update(
+        task_ignore_result=True,
+        task_serializer="json",
+        broker_connection_timeout=2,
+        broker_transport_options={"socket_timeout": 2, "socket_connect_timeout": 2},
+    )
+    return celery
+
+
+def ring(queue: str) -> bool:
+    """Says that there is work. A bell that is lost harms nothing: the sweeper rings again."""
+    try:
+        producer().send_task(queue, queue=queue, retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("bell not rung", queue=queue, reason=type(error).__name__)
+        return False
+    return True
+
+
+def bells(queue: str) -> int:
+    """How many bells wait to be heard; raises when the broker is away."""
+    with producer().connection_for_write() as connection:
+        return int(connection.default_channel.client.llen(queue))
+
+
+def reachable() -> bool:
+    """Whether the broker answers."""
+    try:
+        bells(TRAINING)
+    except (OperationalError, OSError):
+        return False
+    except producer().connection_for_write().connection_errors:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""Jobs: create, find, cancel, delete."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from app import queue
+from app.db import after_commit, clock
+from app.errors import Conflict, Invalid, NotFound
+from app.ids import new_id
+from app.storage import Storage
+from app.tables import ACTIVE, TERMINAL, Checkpoint, Job, JobState
+from training.check import Limits, check
+from training.mistakes import Mistakes
+
+
+class Page(NamedTuple):
+    """A part of a list, newest first; ``next`` is where the following part begins after."""
+
+    rows: list[Job]
+    next: str | None
+
+
+def create(session: Session, raw: Any, limits: Limits, request_id: str) -> Job:
+    """A new job, queued; raises ``Invalid`` with every mistake of the specification."""
+    try:
+        plan = check(raw, limits)
+    except Mistakes as found:
+        count = len(found.mistakes)
+        summary = f"the specification has {count} mistake{'s' * (count != 1)}"
+        raise Invalid(summary, found.mistakes, code="invalid_specification") from found
+    job_id, spec = new_id("job"), plan.spec
+    job = Job(
+        id=job_id,
+        name=spec.name or job_id,
+        spec=spec.model_dump(mode="json"),
+        labels=spec.metadata,
+        priority=spec.priority,
+        device_wanted=spec.device,
+        iterations=plan.iterations,
+        series=["loss", *plan.validation_series],
+        request_id=request_id,
+    )
+    session.add(job)
+    session.flush()
+    after_commit(session, lambda: queue.ring(queue.TRAINING))
+    return job
+
+
+def get(session: Session, job_id: str) -> Job:
+    """One job; raises ``NotFound``."""
+    job = session.scalar(select(Job).where(Job.id == job_id))
+    if job is None:
+        raise NotFound(f"there is no job {job_id[:64]}")
+    return job
+
+
+def listed(session: Session, limit: int, after: str | None) -> Page:
+    """Jobs, newest first."""
+    query = select(Job).order_by(Job.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(Job.id < after)
+    rows = list(session.scalars(query))
+    more = len(rows) > limit
+    return Page(rows[:limit], rows[limit - 1].id if more else None)
+
+
+def cancel(session: Session, job_id: str) -> Job:
+    """Ends a job at once: the fence rises, so a worker that still computes it can write no more."""
+    cancelled = session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(ACTIVE))
+        .values(
+            state=JobState.CANCELLED,
+            state_reason="cancelled on request",
+            fence=Job.fence + 1,
+            lease_expires_at=None,
+            finished_at=clock(),
+        )
+        .returning(Job.id)
+    )
+    job = get(session, job_id)
+    if cancelled is None:
+        raise Conflict(f"a job that is {job.state} cannot be cancelled")
+    return job
+
+
+def delete(session: Session, storage: Storage, job_id: str) -> None:
+    """Removes a finished job and its checkpoints; the models it left stay."""
+    job = get(session, job_id)
+    if job.state not in TERMINAL:
+        raise Conflict(f"a job that is {job.state} cannot be deleted; cancel it first")
+    locations = session.scalars(select(Checkpoint.location).where(Checkpoint.job_id == job_id))
+    for location in list(locations):
+        after_commit(session, lambda location=location: storage.delete(location))  # type: ignore[misc]
+    session.execute(sql_delete(Job).where(Job.id == job_id))
+
+
+def position(session: Session, job: Job) -> int:
+    """How many jobs are claimed before this queued one, plus one (fairness may still reorder)."""
+    ahead = or_(Job.priority > job.priority, (Job.priority == job.priority) & (Job.id < job.id))
+    query = select(func.count()).select_from(Job).where(Job.state == JobState.QUEUED, ahead)
+    return int(session.scalar(query) or 0) + 1

@@ -1,0 +1,16 @@
+"""Who is there to work."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db import clock
+from app.tables import Worker
+
+SILENCE = 15.0
+"""Seconds without a sign of life after which a worker no longer counts as there."""
+
+
+def present(session: Session, pool: str) -> bool:
+    """Whether any warm worker of a pool was seen lately."""
+    query = select(Worker.id).where(Worker.pool == pool, Worker.seen_at > clock(-SILENCE)).limit(1)
+    return session.scalar(query) is not None

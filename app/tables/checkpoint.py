@@ -1,0 +1,23 @@
+"""Checkpoints."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, TenantOwned, Utc, clock
+
+
+class Checkpoint(TenantOwned, Base):
+    """A stored state of a job. It exists when this row commits, not when its file does."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (Index("ix_checkpoints_job_id_iteration", "job_id", "iteration"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    iteration: Mapped[int]
+    location: Mapped[str]
+    sha256: Mapped[str]
+    size: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())

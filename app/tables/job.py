@@ -1,0 +1,79 @@
+"""Jobs: what was asked for, how far it is, who may write about it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, TenantOwned, Utc, clock
+from app.tables.columns import Json
+
+
+class JobState(StrEnum):
+    """queued → running → succeeded | failed | cancelled; back to queued when a worker is lost."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+TERMINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Job(TenantOwned, Base):
+    """One training job.
+
+    ``fence`` rises with every claim and every cancellation; whoever writes names the fence it was
+    given, so the writes of a worker that lost the job take no effect. ``iteration`` is how many
+    losses are durable, ``attempt_iteration`` how far the present attempt has come (less, while it
+    repeats what a lost one had done).
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_queue", "state", "priority", "id"),
+        Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(index=True)
+    spec: Mapped[dict[str, Any]] = mapped_column(Json())
+    labels: Mapped[dict[str, str]] = mapped_column("metadata", Json())
+    priority: Mapped[int]
+    device_wanted: Mapped[str]
+    iterations: Mapped[int]
+    series: Mapped[list[str]] = mapped_column(Json())
+    request_id: Mapped[str]
+
+    state: Mapped[str] = mapped_column(default=JobState.QUEUED)
+    state_reason: Mapped[str | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    lease_expires_at: Mapped[datetime | None] = mapped_column(Utc)
+    worker: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    deaths: Mapped[int] = mapped_column(default=0)
+    death_iteration: Mapped[int | None]
+
+    iteration: Mapped[int] = mapped_column(default=0)
+    epoch: Mapped[float] = mapped_column(default=0.0)
+    attempt_iteration: Mapped[int] = mapped_column(default=0)
+    attempt_first_iteration: Mapped[int] = mapped_column(default=0)
+    attempt_started_at: Mapped[datetime | None] = mapped_column(Utc)
+    progressed_at: Mapped[datetime | None] = mapped_column(Utc)
+    latest: Mapped[dict[str, Any]] = mapped_column(Json(), default=dict)
+    best: Mapped[dict[str, Any]] = mapped_column(Json(), default=dict)
+
+    device: Mapped[str | None]
+    execution: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    result: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    model: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+
+    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    started_at: Mapped[datetime | None] = mapped_column(Utc)
+    finished_at: Mapped[datetime | None] = mapped_column(Utc)

@@ -1,0 +1,21 @@
+"""API keys."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, TenantOwned, Utc, clock
+from app.tables.columns import Json
+
+
+class ApiKey(TenantOwned, Base):
+    """A key by the digest of its secret; the secret itself is shown once and never stored."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(Json())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    expires_at: Mapped[datetime | None] = mapped_column(Utc)
+    revoked_at: Mapped[datetime | None] = mapped_column(Utc)

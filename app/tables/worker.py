@@ -1,0 +1,21 @@
+"""Worker processes that are warm and ready."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, Utc, clock
+
+
+class Worker(Base):
+    """A prefork child. It registers itself when warm; its supervisor keeps ``seen_at`` fresh."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    supervisor: Mapped[str] = mapped_column(index=True)
+    pid: Mapped[int]
+    pool: Mapped[str]
+    device: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    seen_at: Mapped[datetime] = mapped_column(Utc, default=clock())

@@ -1,0 +1,1 @@
+"""Claims jobs, drives the engine, records what it yields."""

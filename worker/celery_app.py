@@ -1,0 +1,27 @@
+"""The workers' Celery application. Its parent process opens no database and imports no torch."""
+
+from celery import Celery
+
+from app.config import get_settings
+from app.log import configure_logging
+
+configure_logging()
+celery = Celery("fallline", broker=get_settings().broker_url)
+celery.conf.update(
+    imports=("worker.child", "worker.tasks"),
+    accept_content=["json"],
+    task_serializer="json",
+    # The database keeps results, and says what there is to do: a bell is heard once and forgotten.
+    task_ignore_result=True,
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    worker_disable_prefetch=True,
+    # A child imports torch before it is ready. With the default of 4 s a replaced child is killed
+    # before it gets there, and the next one too, for ever; the first children are exempt.
+    worker_proc_alive_timeout=120,
+    worker_enable_remote_control=False,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+)

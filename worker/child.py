@@ -1,0 +1,102 @@
+"""A prefork child: opens its own database, imports torch and gets warm before it takes work.
+
+Nothing here runs in the Celery parent: a SQLite connection opened before a fork leaves the child
+with a locked database, and torch's threads do not survive one.
+"""
+
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import structlog
+from celery.signals import worker_process_init
+
+from app.config import Settings, get_settings
+from app.db import Database
+from app.ids import new_id
+from app.storage import Storage
+from app.tables import Worker
+from worker.pool import die_with_parent
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Child:
+    """What one worker process works with. ``draining``: finish the block, then stop."""
+
+    id: str
+    settings: Settings
+    database: Database
+    storage: Storage
+    device: str
+    draining: threading.Event = field(default_factory=threading.Event)
+
+
+_current: Child | None = None
+
+
+def current() -> Child:
+    """This process, as a worker."""
+    assert _current is not None, "only children of the pool do work"
+    return _current
+
+
+@worker_process_init.connect
+def start(**_: Any) -> None:
+    """Makes this process a worker, and says so in the database once it is warm."""
+    global _current
+    settings = get_settings()
+    die_with_parent()
+    # The writer thread must not wait 5 ms (the default) for the training thread at every step.
+    sys.setswitchinterval(0.0005)
+    device = warm_up()
+    database = Database(settings.database_url)
+    _current = Child(new_id("wrk"), settings, database, Storage(settings.storage), device)
+    signal.signal(signal.SIGTERM, drain)
+    pool = os.environ["FALLLINE_POOL"]
+    with database.session() as session:
+        session.add(
+            Worker(
+                id=_current.id,
+                supervisor=os.environ["FALLLINE_SUPERVISOR"],
+                pid=os.getpid(),
+                pool=pool,
+                device=device,
+            )
+        )
+    log.info("worker ready", worker=_current.id, pool=pool, device=device)
+
+
+def drain(number: int, frame: FrameType | None) -> None:
+    """A signal handler only sets a flag: it may run inside a COMMIT."""
+    current().draining.set()
+
+
+def warm_up() -> str:
+    """Imports and runs what every job will need, once, so that the first job starts at once."""
+    from training.check import check
+    from training.data import load
+    from training.numerics import Numerics, available_device, configure
+    from training.run import Training
+
+    configure()
+    device = available_device()
+    plan = check(
+        {
+            "dataset": "iris",
+            "model": [{"type": "linear", "out_features": 3}],
+            "loss": "cross_entropy",
+            "optimizer": "adam",
+            "iterations": 2,
+        }
+    )
+    numerics = Numerics.on(device)
+    job = Training(plan, load(plan, numerics), numerics)
+    job.trace(job.beginning().state, 0)
+    job.block(job.beginning(), 0)
+    return device

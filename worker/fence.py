@@ -1,0 +1,64 @@
+"""Who may write about a job: whoever was given its present fence. Every write begins here."""
+
+from typing import Any, TypeVar
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.db import clock
+from app.tables import Job, JobState, Task, TaskState
+
+Claimed = TypeVar("Claimed", Job, Task)
+
+
+class Lost(Exception):
+    """The job is no longer ours: cancelled, or given to another worker. Nothing was written."""
+
+
+def claim(
+    session: Session, table: type[Claimed], order: list[Any], worker: str, lease: float, *where: Any
+) -> Claimed | None:
+    """Takes the first queued row by one compare-and-set; ``None`` when there is none.
+
+    The fence rises, so that whoever held the row before can write no more. Rows that another
+    worker is just claiming are skipped, not waited for.
+    """
+    candidate = session.scalar(
+        select(table.id)
+        .where(table.state == "queued", *where)
+        .order_by(*order)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=table)
+    )
+    if candidate is None:
+        return None
+    return session.scalar(
+        update(table)
+        .where(table.id == candidate, table.state == "queued")
+        .values(
+            state="running",
+            fence=table.fence + 1,
+            worker=worker,
+            lease_expires_at=clock(lease),
+        )
+        .returning(table)
+        .execution_options(populate_existing=True)
+    )
+
+
+def write(session: Session, claimed: Job | Task, **values: Any) -> None:
+    """Updates a row we hold, or raises ``Lost``; first in every transaction of a worker.
+
+    An UPDATE, not a SELECT: only a row that this transaction has locked proves that nobody takes it
+    before the commit.
+    """
+    table = type(claimed)
+    running = JobState.RUNNING if table is Job else TaskState.RUNNING
+    changed = session.execute(
+        update(table)
+        .where(table.id == claimed.id, table.fence == claimed.fence, table.state == running)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    if changed.rowcount != 1:  # type: ignore[attr-defined]
+        raise Lost(f"fence {claimed.fence} of {claimed.id} is not valid any more")

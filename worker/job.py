@@ -1,0 +1,166 @@
+"""One job, from claim to end: the engine is asked for blocks until there is a reason to stop."""
+
+import time
+
+import structlog
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import aliased
+
+from app.db import clock
+from app.storage import DamagedFile
+from app.tables import Checkpoint as CheckpointRow
+from app.tables import Job, JobState
+from training import checkpoint
+from training.check import UNLIMITED, check
+from training.data import load
+from training.numerics import Numerics
+from training.run import Checkpoint, train
+from training.tensorfile import UnreadableFile
+from worker.child import Child
+from worker.fence import Lost, claim, write
+from worker.lease import Heartbeat
+from worker.recorder import Recorder
+from worker.sink import Sink
+
+log = structlog.get_logger()
+
+
+def train_next(child: Child) -> bool:
+    """Claims the best waiting job and works on it until it ends or is lost; false: none waits."""
+    other = aliased(Job)
+    running = (
+        select(func.count())
+        .where(other.tenant_id == Job.tenant_id, other.state == JobState.RUNNING)
+        .scalar_subquery()
+    )
+    # Priority first, then the tenant with the fewest running jobs, then age.
+    order = [Job.priority.desc(), running, Job.id]
+    suits = or_(Job.device_wanted == "auto", Job.device_wanted == child.device)
+    with child.database.session() as session:
+        job = claim(session, Job, order, child.id, child.settings.lease_seconds, suits)
+    if job is None:
+        return False
+    with structlog.contextvars.bound_contextvars(
+        job_id=job.id, request_id=job.request_id, tenant_id=job.tenant_id, fence=job.fence
+    ):
+        work(child, job)
+    return True
+
+
+def work(child: Child, job: Job) -> None:
+    """Trains, and answers for whatever goes wrong."""
+    try:
+        attempt(child, job)
+    except Lost as error:
+        log.info("job lost", reason=str(error))
+    except SQLAlchemyError:
+        # Nothing can be said while the database is away; the lease expires, the job is resumed.
+        log.exception("gave the job up: the database does not answer")
+    except MemoryError as error:
+        fail(
+            child,
+            job,
+            "resource",
+            "out_of_memory",
+            "the job needs more memory than there is",
+            error,
+        )
+    except Exception as error:  # noqa: BLE001 -- the job must not be left running
+        fail(child, job, "internal", "internal", "the job failed on our side", error)
+
+
+def attempt(child: Child, job: Job) -> None:
+    """One attempt at a job: from its newest checkpoint to its end, unless something intervenes."""
+    with Heartbeat(child, job) as heartbeat:
+        plan = check(job.spec, UNLIMITED)
+        numerics = Numerics.on("cuda" if child.device == "cuda" else "cpu")
+        data = load(plan, numerics)
+        resume = newest(child, job, numerics)
+        begin(child, job, numerics, resume)
+        recorder = Recorder(child, job, plan, data, resume.iteration if resume else 0)
+        with Sink(recorder, child.settings.stall_seconds) as sink:
+            saved_at = time.monotonic()
+            for block in train(plan, data, numerics, resume):
+                due = time.monotonic() - saved_at >= plan.spec.checkpoint_every_seconds
+                draining = child.draining.is_set() and block.outcome is None
+                if save := (due or draining) and block.outcome is None:
+                    saved_at = time.monotonic()
+                sink.put(block, save=save, release=draining)
+                heartbeat.progress()
+                if block.first == 0:
+                    sink.flush()  # the first losses are seen before the next are computed
+                if draining:
+                    log.info("job given back", iteration=block.checkpoint.iteration)
+                    return
+                if heartbeat.lost.is_set():
+                    raise Lost("the lease is held by somebody else")
+        log.info("job ended")
+
+
+def newest(child: Child, job: Job, numerics: Numerics) -> Checkpoint | None:
+    """The newest checkpoint that can be read, or ``None``: from the start."""
+    with child.database.session(write=False) as session:
+        rows = session.scalars(
+            select(CheckpointRow)
+            .where(CheckpointRow.job_id == job.id)
+            .order_by(CheckpointRow.iteration.desc())
+        ).all()
+    for row in rows:
+        try:
+            return checkpoint.decode(child.storage.get(row.location, row.sha256), numerics)
+        except (DamagedFile, UnreadableFile) as error:
+            log.error("checkpoint unreadable, trying the one before", reason=str(error))
+    return None
+
+
+def begin(child: Child, job: Job, numerics: Numerics, resume: Checkpoint | None) -> None:
+    """Commits how the job is computed before its first iteration, and where this attempt starts."""
+    first = resume.iteration if resume else 0
+    execution = job.execution or {
+        "class": "sequential",
+        "runner": "traced",
+        "group": 1,
+        "fingerprint": numerics.fingerprint(),
+    }
+    with child.database.session() as session:
+        write(
+            session,
+            job,
+            execution=execution,
+            device=child.device,
+            state_reason=None,
+            attempts=Job.attempts + 1,
+            attempt_iteration=first,
+            attempt_first_iteration=first,
+            attempt_started_at=clock(),
+            started_at=func.coalesce(Job.started_at, clock()),
+        )
+    log.info("job begins", resumed_at=first, attempt=job.attempts + 1)
+
+
+def fail(
+    child: Child, job: Job, category: str, code: str, message: str, cause: BaseException
+) -> None:
+    """Ends a job that cannot go on; what it has recorded stays."""
+    log.error("job failed", category=category, code=code, exc_info=cause)
+    try:
+        with child.database.session() as session:
+            error = {
+                "category": category,
+                "code": code,
+                "message": message,
+                "retryable": category == "resource",
+                "iteration": session.scalar(select(Job.iteration).where(Job.id == job.id)),
+            }
+            write(
+                session,
+                job,
+                state=JobState.FAILED,
+                state_reason=code,
+                error=error,
+                finished_at=clock(),
+                lease_expires_at=None,
+            )
+    except Lost:
+        log.info("the failure is not recorded: the job was lost before")

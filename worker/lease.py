@@ -1,0 +1,60 @@
+"""The heartbeat: renews a job's lease from a thread of its own, on a connection of its own."""
+
+import threading
+import time
+from types import TracebackType
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from app.db import clock
+from app.tables import Job
+from worker.child import Child
+from worker.fence import Lost, write
+
+log = structlog.get_logger()
+
+
+class Heartbeat:
+    """Keeps a lease alive while the job makes progress, and no longer than the stall limit."""
+
+    def __init__(self, child: Child, job: Job) -> None:
+        self.child = child
+        self.job = job
+        self.lost = threading.Event()
+        self.ended = threading.Event()
+        self.progressed_at = time.monotonic()
+        self.thread = threading.Thread(target=self.beat, name="heartbeat", daemon=True)
+
+    def progress(self) -> None:
+        """The job moved on."""
+        self.progressed_at = time.monotonic()
+
+    def beat(self) -> None:
+        """Until the job ends here: one short transaction every few seconds."""
+        settings = self.child.settings
+        while not self.ended.wait(settings.heartbeat_seconds):
+            if time.monotonic() - self.progressed_at > settings.stall_seconds:
+                log.error("no progress: the lease is left to expire", job_id=self.job.id)
+                return
+            try:
+                with self.child.database.session() as session:
+                    write(session, self.job, lease_expires_at=clock(settings.lease_seconds))
+            except Lost:
+                self.lost.set()
+                return
+            except OperationalError:
+                log.warning("heartbeat missed: the database does not answer", job_id=self.job.id)
+
+    def __enter__(self) -> "Heartbeat":
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.ended.set()
+        self.thread.join()

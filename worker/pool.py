@@ -1,0 +1,85 @@
+"""A Celery process and its prefork children, as one process group that the supervisor owns."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import structlog
+
+from app.config import Settings
+
+log = structlog.get_logger()
+
+PR_SET_PDEATHSIG = 1
+
+
+class Pool:
+    """One queue's consumer: ``children`` processes that train, or answer questions."""
+
+    def __init__(
+        self, name: str, queue: str, children: int, supervisor: str, settings: Settings
+    ) -> None:
+        self.name = name
+        self.queue = queue
+        self.children = children
+        self.supervisor = supervisor
+        self.settings = settings
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Executes Celery; one thread a child, for several only slow tiny models down."""
+        environment = os.environ | {
+            "FALLLINE_POOL": self.name,
+            "FALLLINE_SUPERVISOR": self.supervisor,
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+        }
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "celery", "-A", "worker.celery_app:celery", "worker"),
+                *("--pool", "prefork", "--concurrency", str(self.children)),
+                *("--queues", self.queue, "--hostname", f"{self.name}@{self.supervisor}"),
+                *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
+            ],
+            env=environment,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # the supervisor has one thread, so this is safe
+        )
+        log.info("pool started", pool=self.name, pid=self.process.pid, children=self.children)
+
+    def running(self) -> bool:
+        """Whether the Celery process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signals Celery and all its children."""
+        if self.process is not None:
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                return  # the whole group has ended
+
+    def stop(self, seconds: float) -> None:
+        """Lets the children finish their blocks; kills what is left when the time is up."""
+        self.signal(signal.SIGTERM)
+        self.reap(time.monotonic() + seconds)
+
+    def reap(self, deadline: float) -> None:
+        """Waits for Celery to end, then makes sure that no child outlives it."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("pool did not stop in time, killed", pool=self.name)
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def die_with_parent() -> None:
+    """On Linux the kernel ends this process when its parent does, however that comes about."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,218 @@
+"""What a block leaves in the database: one transaction that begins with the fence.
+
+It is prepared once and may be sent again, for a COMMIT whose answer was lost may have happened.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import structlog
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app import queue
+from app.db import after_commit, clock, insert
+from app.ids import new_id
+from app.numbers import speakable, spoken
+from app.services.models import add_version
+from app.storage import Stored
+from app.tables import Checkpoint, Job, JobState, MetricChunk
+from training import checkpoint, predict
+from training.data import Data
+from training.plan import Plan
+from training.run import Block, Evaluation, Outcome
+from training.stopping import rises
+from worker.child import Child
+from worker.fence import write
+from worker.retention import thin
+from worker.series import Rows, Series
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A block to record; ``save`` its state, and ``release`` the job to the queue with it."""
+
+    block: Block
+    save: bool = False
+    release: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a transaction will say: changes of the job, chunks, files already on the disk."""
+
+    job: dict[str, Any]
+    chunks: list[dict[str, Any]]
+    checkpoint: dict[str, Any] | None
+    model: Stored | None
+    release: bool
+
+
+class Recorder:
+    """Turns the blocks of one attempt into transactions."""
+
+    def __init__(self, child: Child, job: Job, plan: Plan, data: Data, resume_at: int) -> None:
+        self.child = child
+        self.job = job
+        self.plan = plan
+        self.data = data
+        self.iteration = job.iteration
+        self.latest: dict[str, Any] = dict(job.latest)
+        self.best: dict[str, Any] = dict(job.best)
+        every = plan.evaluate_every
+        self.series = {
+            name: Series(name, 0, 1) if name == "loss" else Series(name, every, every)
+            for name in job.series
+        }
+        with child.database.session(write=False) as session:
+            for series in self.series.values():
+                series.load(session, job, resume_at)
+
+    def prepare(self, entry: Entry) -> Prepared:
+        """Everything but the transaction: files are durable before a row names them."""
+        block = entry.block
+        chunks = self.losses(block) + [row for e in block.evaluations for row in self.evaluation(e)]
+        done = block.first + len(block.losses)
+        self.iteration = max(self.iteration, done)
+        changes: dict[str, Any] = {
+            "iteration": self.iteration,
+            "epoch": self.plan.epoch(self.iteration),
+            "attempt_iteration": done,
+            "latest": self.latest,
+            "best": self.best,
+            "progressed_at": clock(),
+            "lease_expires_at": clock(self.child.settings.lease_seconds),
+        }
+        if block.outcome is not None:
+            changes |= self.ending(block.outcome)
+        elif entry.release:
+            changes |= self.giving_back()
+        return Prepared(
+            changes,
+            chunks,
+            self.saved(block) if entry.save else None,
+            self.model(block.outcome),
+            entry.release,
+        )
+
+    def commit(self, prepared: Prepared) -> None:
+        """The transaction; raises ``Lost`` when the job is no longer ours."""
+        with self.child.database.session() as session:
+            write(session, self.job, **prepared.job)
+            if prepared.chunks:
+                rows = insert(session, MetricChunk).values(prepared.chunks)
+                session.execute(
+                    rows.on_conflict_do_update(
+                        index_elements=["job_id", "series", "first_iteration"],
+                        set_={"values": rows.excluded["values"]},
+                    )
+                )
+            if prepared.checkpoint is not None:
+                row = insert(session, Checkpoint).values(**prepared.checkpoint)
+                session.execute(row.on_conflict_do_nothing())
+                thin(session, self.child.storage, self.job.id)
+            if prepared.model is not None:
+                self.publish(session, prepared.model)
+            if prepared.release:
+                after_commit(session, lambda: queue.ring(queue.TRAINING))
+
+    def losses(self, block: Block) -> list[dict[str, Any]]:
+        """The chunks that hold this block's losses."""
+        if not len(block.losses):
+            return []
+        rows, agree = self.series["loss"].add(block.first, block.losses)
+        if not agree:
+            log.error("a repeated loss differs from the recorded one", iteration=block.first)
+        self.latest = self.latest | {"loss": speakable(float(block.losses[-1]))}
+        self.improve("loss", float(np.fmin.reduce(block.losses)))
+        return [self.chunk("loss", 1, row) for row in rows]
+
+    def evaluation(self, evaluation: Evaluation) -> list[dict[str, Any]]:
+        """The chunks that hold one evaluation of the validation data."""
+        found = []
+        for short, value in evaluation.values.items():
+            name, at = f"validation_{short}", evaluation.iteration
+            series, values = self.series[name], np.array([value], dtype=np.float32)
+            if series.on_grid(at):
+                rows, _ = series.add(at, values)
+            else:
+                rows = [Rows(at, values)]
+            found += [self.chunk(name, series.stride, row) for row in rows]
+            self.latest = self.latest | {name: speakable(float(values[0]))}
+            self.improve(name, float(values[0]))
+        return found
+
+    def improve(self, name: str, value: float) -> None:
+        """Remembers the best value of a series; NaN is never best."""
+        best = spoken(self.best.get(name, "NaN"))
+        better = value > best if rises(name) else value < best
+        if better or (np.isnan(best) and not np.isnan(value)):
+            self.best = self.best | {name: speakable(value)}
+
+    def chunk(self, series: str, stride: int, row: Rows) -> dict[str, Any]:
+        """A row of ``metric_chunks``."""
+        return {
+            "job_id": self.job.id,
+            "tenant_id": self.job.tenant_id,
+            "series": series,
+            "first_iteration": row.first_iteration,
+            "stride": stride,
+            "values": row.values,
+        }
+
+    def saved(self, block: Block) -> dict[str, Any]:
+        """Stores the state after the block."""
+        stored = self.child.storage.put("ckpt", checkpoint.encode(block.checkpoint))
+        return {
+            "id": new_id("ckpt"),
+            "job_id": self.job.id,
+            "tenant_id": self.job.tenant_id,
+            "iteration": block.checkpoint.iteration,
+            "created_at": clock(),
+            **stored._asdict(),
+        }
+
+    def model(self, outcome: Outcome | None) -> Stored | None:
+        """Stores what a job that ended well leaves."""
+        if outcome is None or outcome.reason == "diverged":
+            return None
+        content = predict.encode(self.plan, self.data.preparation, outcome.weights)
+        return self.child.storage.put("model", content)
+
+    def publish(self, session: Session, stored: Stored) -> None:
+        """Makes the model the next version under the job's name."""
+        version = add_version(session, self.job, stored)
+        named = {"name": self.job.name, "version": version.version, "id": version.id}
+        session.execute(update(Job).where(Job.id == self.job.id).values(model=named))
+
+    def ending(self, outcome: Outcome) -> dict[str, Any]:
+        """The last words about a job."""
+        end = {"finished_at": clock(), "lease_expires_at": None}
+        if outcome.reason != "diverged":
+            result = speakable(outcome.result)
+            reason = None if outcome.reason == "completed" else outcome.reason
+            return end | {"state": JobState.SUCCEEDED, "state_reason": reason, "result": result}
+        message = (
+            f"the loss at iteration {outcome.iteration} was {self.latest.get('loss')}: "
+            "the learning rate is probably too high; try a third of it"
+        )
+        error = {
+            "category": "diverged",
+            "code": "loss_diverged",
+            "message": message,
+            "retryable": False,
+            "iteration": outcome.iteration,
+        }
+        return end | {"state": JobState.FAILED, "state_reason": "diverged", "error": error}
+
+    def giving_back(self) -> dict[str, Any]:
+        """To the queue, without having used an attempt: the worker is told to stop, the job not."""
+        return {
+            "state": JobState.QUEUED,
+            "state_reason": "its worker was shut down",
+            "lease_expires_at": None,
+            "attempts": Job.attempts - 1,
+        }

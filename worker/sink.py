@@ -1,0 +1,104 @@
+"""Hands blocks to the database while the engine computes the next one."""
+
+import queue
+import threading
+import time
+from types import TracebackType
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from training.run import Block
+from worker.recorder import Entry, Recorder
+
+log = structlog.get_logger()
+
+SPOOL = 2
+"""Blocks that may wait for the database; then training waits too."""
+
+
+class Sink:
+    """A writer thread. What stops it is raised at the next ``put``, or at the end."""
+
+    def __init__(self, recorder: Recorder, patience: float) -> None:
+        self.recorder = recorder
+        self.patience = patience
+        self.spool: queue.Queue[Entry | None] = queue.Queue(maxsize=SPOOL)
+        self.failure: BaseException | None = None
+        self.thread = threading.Thread(target=self.work, name="sink", daemon=True)
+
+    def put(self, block: Block, *, save: bool = False, release: bool = False) -> None:
+        """Hands over a block; waits while the spool is full, raises what went wrong before."""
+        entry = Entry(block, save=save, release=release)
+        while True:
+            self.check()
+            try:
+                self.spool.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def flush(self) -> None:
+        """Waits until everything handed over is durable."""
+        while self.spool.unfinished_tasks and self.failure is None:
+            with self.spool.all_tasks_done:
+                self.spool.all_tasks_done.wait(0.1)
+        self.check()
+
+    def check(self) -> None:
+        """Raises what stopped the writer."""
+        if self.failure is not None:
+            raise self.failure
+
+    def work(self) -> None:
+        """The thread: one entry after the other, until told to end or something goes wrong."""
+        while (entry := self.spool.get()) is not None:
+            try:
+                self.insist(entry)
+            except BaseException as error:  # noqa: BLE001 -- raised again by the training thread
+                self.failure = error
+                return
+            finally:
+                self.spool.task_done()
+
+    def insist(self, entry: Entry) -> None:
+        """Records an entry; while the database is away, tries again until patience ends."""
+        prepared = self.recorder.prepare(entry)
+        deadline, pause = time.monotonic() + self.patience, 0.1
+        while True:
+            try:
+                self.recorder.commit(prepared)
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("database away, block waits", error=type(error).__name__)
+                time.sleep(pause)
+                pause = min(2 * pause, 2.0)
+            else:
+                return
+
+    def __enter__(self) -> "Sink":
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Everything handed over is durable when this returns, or its failure is raised."""
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Ends the thread; what still waits is dropped."""
+        while self.thread.is_alive():
+            try:
+                self.spool.put(None, timeout=0.1)
+            except queue.Full:
+                continue
+            self.thread.join()

@@ -1,0 +1,170 @@
+"""``python -m worker``: a small process without torch that keeps two pools of workers alive.
+
+It starts Celery, watches over the children, sweeps, restarts a consumer that no longer hears, and
+drains on SIGTERM.
+"""
+
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+import structlog
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app import queue
+from app.config import Settings
+from app.db import Database, clock
+from app.ids import new_id
+from app.tables import Job, JobState, Task, Worker
+from worker.pool import Pool
+from worker.sweeper import Sweeper, requeue, requeue_tasks
+
+log = structlog.get_logger()
+
+TICK = 0.5
+"""Seconds between looks at the children: a dead one's job is back in the queue this soon."""
+DRAIN = 8.0
+"""Seconds that children get to finish a block and save it."""
+
+
+class Supervisor:
+    """One machine's workers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.id = new_id("sup")
+        self.database = Database(settings.database_url)
+        self.sweeper = Sweeper(settings, self.database)
+        self.stopping = threading.Event()
+        children = settings.worker_processes or os.cpu_count() or 1
+        self.pools = [
+            Pool("training", queue.TRAINING, children, self.id, settings),
+            Pool("interactive", queue.INTERACTIVE, 1, self.id, settings),
+        ]
+        self.swept_at = 0.0
+        self.unheard_since: float | None = None
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+        while not self.stopping.is_set():
+            self.keep_pools_running()
+            try:
+                self.look_after()
+            except SQLAlchemyError as error:
+                self.sweeper.blind()
+                log.warning("the database does not answer", error=type(error).__name__)
+            self.stopping.wait(TICK)
+        self.drain()
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """A signal handler only sets a flag."""
+        self.stopping.set()
+
+    def keep_pools_running(self) -> None:
+        """Starts Celery, and again whenever it has ended."""
+        for pool in self.pools:
+            if not pool.running():
+                pool.reap(time.monotonic())
+                pool.start()
+
+    def look_after(self) -> None:
+        """One round over the children, and now and then over everything else."""
+        with self.database.session() as session:
+            for worker in session.scalars(select(Worker).where(Worker.supervisor == self.id)):
+                if not alive(worker.pid):
+                    bury(session, worker)
+        if time.monotonic() - self.swept_at > self.settings.sweep_seconds:
+            self.sign_of_life()
+            self.kill_the_hung()
+            self.sweeper.sweep()
+            self.watch()
+            self.swept_at = time.monotonic()
+
+    def sign_of_life(self) -> None:
+        """Says that the children left are there."""
+        with self.database.session() as session:
+            own = update(Worker).where(Worker.supervisor == self.id)
+            session.execute(own.values(seen_at=clock()))
+
+    def kill_the_hung(self) -> None:
+        """A child of ours whose lease ran out has made no progress for the stall limit."""
+        with self.database.session(write=False) as session:
+            hung = session.scalars(
+                select(Worker)
+                .join(Job, Job.worker == Worker.id)
+                .where(
+                    Worker.supervisor == self.id,
+                    Job.state == JobState.RUNNING,
+                    Job.lease_expires_at < clock(),
+                )
+            ).all()
+        for worker in hung:
+            log.error("worker hangs, killed", worker=worker.id, pid=worker.pid)
+            os.kill(worker.pid, signal.SIGKILL)
+
+    def watch(self) -> None:
+        """Restarts the training consumer when work waits beside an idle child: after a broken
+        connection Celery may stop hearing without noticing."""
+        with self.database.session(write=False) as session:
+            unheard = self.idle(session) and self.waiting(session)
+        if not unheard:
+            self.unheard_since = None
+            return
+        self.unheard_since = self.unheard_since or time.monotonic()
+        if time.monotonic() - self.unheard_since > self.settings.watchdog_seconds:
+            log.error("work waits and nobody hears: restarting the consumer")
+            self.unheard_since = None
+            self.pools[0].stop(DRAIN)
+
+    def idle(self, session: Session) -> bool:
+        """Whether a warm training child of ours has no job."""
+        busy = select(Job.worker).where(Job.state == JobState.RUNNING, Job.worker.is_not(None))
+        query = select(Worker.id).where(
+            Worker.supervisor == self.id, Worker.pool == "training", Worker.id.not_in(busy)
+        )
+        return session.scalar(query.limit(1)) is not None
+
+    def waiting(self, session: Session) -> bool:
+        """Whether a job waits that a child of ours could take."""
+        device = select(Worker.device).where(Worker.supervisor == self.id)
+        suits = or_(Job.device_wanted == "auto", Job.device_wanted.in_(device))
+        query = select(Job.id).where(Job.state == JobState.QUEUED, suits).limit(1)
+        return session.scalar(query) is not None
+
+    def drain(self) -> None:
+        """Children finish their block, save it and give their jobs back; then all of it ends."""
+        log.info("draining")
+        for pool in self.pools:
+            pool.signal(signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN
+        for pool in self.pools:
+            pool.reap(deadline)
+        try:
+            with self.database.session() as session:
+                for worker in session.scalars(select(Worker).where(Worker.supervisor == self.id)):
+                    bury(session, worker)
+        except SQLAlchemyError as error:
+            log.warning("leases are left to expire", error=type(error).__name__)
+        self.database.dispose()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def bury(session: Session, worker: Worker) -> None:
+    """A child is gone: what it worked on goes back to the queue at once."""
+    requeue(session, Job.worker == worker.id, reason="its worker died")
+    requeue_tasks(session, Task.worker == worker.id)
+    session.execute(delete(Worker).where(Worker.id == worker.id))

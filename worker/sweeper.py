@@ -1,0 +1,114 @@
+"""Puts right what nobody is left to put right: expired leases, lost bells, old answers.
+
+Every supervisor sweeps; each sweep is a few short transactions that are right however many do it.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from app import queue
+from app.config import Settings
+from app.db import Database, clock
+from app.tables import Job, JobState, Task, TaskState, Worker
+
+log = structlog.get_logger()
+
+ANSWERS_KEPT = 3600.0
+"""Seconds that a task's answer can be fetched."""
+SILENT_WORKERS_KEPT = 60.0
+"""Seconds after which a worker that nobody keeps fresh is forgotten."""
+
+
+class Sweeper:
+    """Expires nothing before it has itself seen the database answer for a whole lease: while the
+    database was away, no worker could renew, and none of them is dead for that."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+        self.answering_since = time.monotonic()
+
+    def blind(self) -> None:
+        """The database did not answer."""
+        self.answering_since = time.monotonic() + self.settings.sweep_seconds
+
+    def sweep(self) -> None:
+        """One round."""
+        seen_for = time.monotonic() - self.answering_since
+        with self.database.session() as session:
+            if seen_for > self.settings.lease_seconds:
+                requeue(session, Job.lease_expires_at < clock(), reason="its lease expired")
+                requeue_tasks(session, Task.lease_expires_at < clock())
+            session.execute(delete(Task).where(Task.finished_at < clock(-ANSWERS_KEPT)))
+            session.execute(delete(Worker).where(Worker.seen_at < clock(-SILENT_WORKERS_KEPT)))
+        self.ring()
+
+    def ring(self) -> None:
+        """Rings where work waits and no bell does; a bell too many harms nothing."""
+        with self.database.session(write=False) as session:
+            waiting = {
+                queue.TRAINING: waits(session, Job, JobState.QUEUED),
+                queue.INTERACTIVE: waits(session, Task, TaskState.QUEUED),
+            }
+        for name, work in waiting.items():
+            if work and queue.reachable() and queue.bells(name) == 0:
+                queue.ring(name)
+
+
+def waits(session: Session, table: type[Job] | type[Task], state: str) -> bool:
+    """Whether any row is in a state."""
+    return session.scalar(select(table.id).where(table.state == state).limit(1)) is not None
+
+
+def requeue(session: Session, *where: Any, reason: str) -> Sequence[Job]:
+    """Puts running jobs back into the queue, or ends those that kill whoever works on them.
+
+    The fence rises: should the worker still live, it can write no more. Two deaths at the same
+    iteration are no accident.
+    """
+    jobs = session.scalars(
+        select(Job).where(Job.state == JobState.RUNNING, *where).with_for_update(skip_locked=True)
+    ).all()
+    for job in jobs:
+        again = job.death_iteration == job.attempt_iteration
+        job.fence += 1
+        job.deaths += 1
+        job.death_iteration = job.attempt_iteration
+        job.lease_expires_at = None
+        job.state, job.state_reason = JobState.QUEUED, reason
+        if again:
+            job.state, job.state_reason = JobState.FAILED, "out_of_memory_suspected"
+            job.error = killer(job.attempt_iteration)
+        log.warning("job taken back", job_id=job.id, reason=reason, state=job.state)
+    session.flush()
+    ended = [job.id for job in jobs if job.state == JobState.FAILED]
+    session.execute(update(Job).where(Job.id.in_(ended)).values(finished_at=clock()))
+    return jobs
+
+
+def killer(iteration: int) -> dict[str, Any]:
+    """The error of a job at which two workers died at the same place."""
+    return {
+        "category": "resource",
+        "code": "out_of_memory_suspected",
+        "message": f"two workers died at iteration {iteration}; the job probably needs more memory",
+        "retryable": False,
+        "iteration": iteration,
+    }
+
+
+def requeue_tasks(session: Session, *where: Any) -> None:
+    """Questions whose worker is gone are asked again, once; then the answer is an error."""
+    running = (Task.state == TaskState.RUNNING, *where)
+    failure = {"code": "worker_lost", "message": "two workers died over this question"}
+    session.execute(
+        update(Task)
+        .where(*running, Task.fence > 1)
+        .values(state=TaskState.FAILED, error=failure, finished_at=clock(), fence=Task.fence + 1)
+    )
+    session.execute(update(Task).where(*running).values(state=TaskState.QUEUED))
