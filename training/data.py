@@ -106,7 +106,8 @@ def split(plan: Plan, y: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
     """Row numbers of each split, ascending: a function of ``split.seed`` alone.
 
     Classes are dealt evenly: with the rows in a random order sorted by class, every held-back split
-    takes rows at equal distances, so each class gets its share to within one row.
+    takes rows at equal distances from those that are left, so each class gets its share of them to
+    within one row.
     """
     order = permutation(len(y), plan.spec.split.seed, "split")
     if plan.task == "classification":
@@ -141,8 +142,8 @@ def fit(plan: Plan, x: Floats, y: NDArray[Any]) -> Preparation:
     if method == "standardize":
         x_shift, x_scale = standard(x, axes)
     elif method == "min_max":
-        x_shift = x.min(axes, keepdims=True)[0]
-        x_scale = positive(x.max(axes, keepdims=True)[0] - x_shift)
+        x_shift, width = x.min(axes, keepdims=True)[0], extent(x, axes)
+        x_scale = np.where(width > 0, width, 1.0)
     else:
         x_shift = zero
         x_scale = one * facts.image_scale if method == "scale" and facts.image_scale else one
@@ -151,9 +152,12 @@ def fit(plan: Plan, x: Floats, y: NDArray[Any]) -> Preparation:
 
 def standard(values: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats]:
     """Mean and standard deviation over ``axes``, shaped to broadcast against one example."""
-    return values.mean(axes, keepdims=True)[0], positive(values.std(axes, keepdims=True)[0])
+    deviation = values.std(axes, keepdims=True)[0]
+    # Of a constant such as 0.1 the computed deviation is rounding error, not 0.
+    varies = (deviation > 0) & (extent(values, axes) > 0)
+    return values.mean(axes, keepdims=True)[0], np.where(varies, deviation, 1.0)
 
 
-def positive(scale: Floats) -> Floats:
-    """A feature that never changes is left at its scale."""
-    return np.where(scale > 0, scale, 1.0)
+def extent(values: Floats, axes: tuple[int, ...]) -> Floats:
+    """Largest minus smallest."""
+    return (values.max(axes, keepdims=True) - values.min(axes, keepdims=True))[0]

@@ -138,7 +138,7 @@ class Training:
             block = self.advance(start, start.iteration + converged + 1, None)
             return self.finished(block, "converged")
         if diverged is not None:
-            return self.diverged(block, diverged)
+            return self.diverged(start, block, diverged)
         if self.stops_early(block.checkpoint.counters):
             return self.finished(block, "early_stopping")
         if block.checkpoint.iteration == self.plan.iterations:
@@ -202,21 +202,23 @@ class Training:
         if "validation" in self.data.parts and not seen:
             end = self.evaluated(end, evaluations)
         weights = end.best or Weights(end.state.parameters, end.state.buffers)
-        if not torch.isfinite(weights.parameters).all():
-            return self.diverged(block, len(block.losses) - 1)
-        result = {part: self.measure(part, weights) for part in self.data.parts}
-        outcome = Outcome(reason, end.iteration, weights, result)
+        if torch.isfinite(weights.parameters).all():
+            result = {part: self.measure(part, weights) for part in self.data.parts}
+            outcome = Outcome(reason, end.iteration, weights, result)
+        else:  # lost in the very last update, so that no loss shows it
+            outcome = Outcome("diverged", end.iteration - 1, weights, {})
         return replace(block, evaluations=tuple(evaluations), checkpoint=end, outcome=outcome)
 
-    def diverged(self, block: Block, at: int) -> Block:
-        """The block up to the loss that was no longer finite; nothing after it is kept."""
+    def diverged(self, start: Checkpoint, block: Block, at: int) -> Block:
+        """The block up to the loss that was no longer finite, and the state that had this loss."""
         last = block.first + at
-        state = block.checkpoint.state
-        weights = Weights(state.parameters, state.buffers)
+        end = self.advance(start, last, None).checkpoint
+        weights = Weights(end.state.parameters, end.state.buffers)
         return replace(
             block,
             losses=block.losses[: at + 1],
             evaluations=tuple(e for e in block.evaluations if e.iteration <= last),
+            checkpoint=end,
             outcome=Outcome("diverged", last, weights, {}),
         )
 

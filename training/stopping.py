@@ -18,8 +18,8 @@ EXPLODED = 1e8
 
 @dataclass(frozen=True)
 class Counters:
-    """What the rules remember. ``start``: the loss at iteration 0. ``tail``: the last losses, at
-    most as many as the window of ``convergence``."""
+    """What the rules remember. ``start``: the loss at iteration 0. ``tail``: the last losses, one
+    more than the window of ``convergence``, so that it tells of itself whether they converged."""
 
     start: float | None = None
     best: float | None = None
@@ -52,7 +52,7 @@ def rises(series: str) -> bool:
 
 
 def converged_at(rule: Convergence, counters: Counters, losses: Losses) -> int | None:
-    """The index in ``losses`` at which the job has converged, if any.
+    """The index in ``losses`` at which the job has converged, if any; −1: before the first of them.
 
     Converged at n: the largest and the smallest loss of n − window … n differ by less than
     ``tolerance`` (differences in float64).
@@ -73,7 +73,7 @@ def remember(rule: Convergence | None, counters: Counters, losses: Losses) -> Co
     return (
         counters
         if rule is None
-        else replace(counters, tail=(*counters.tail, *series)[-rule.window :])
+        else replace(counters, tail=(*counters.tail, *series)[-rule.window - 1 :])
     )
 
 

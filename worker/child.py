@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -57,7 +59,6 @@ def start(**_: Any) -> None:
     device = warm_up()
     database = Database(settings.database_url)
     _current = Child(new_id("wrk"), settings, database, Storage(settings.storage), device)
-    signal.signal(signal.SIGTERM, drain)
     pool = os.environ["FALLLINE_POOL"]
     with database.session() as session:
         session.add(
@@ -72,9 +73,21 @@ def start(**_: Any) -> None:
     log.info("worker ready", worker=_current.id, pool=pool, device=device)
 
 
-def drain(number: int, frame: FrameType | None) -> None:
-    """A signal handler only sets a flag: it may run inside a COMMIT."""
-    current().draining.set()
+@contextmanager
+def drained_on_sigterm(child: Child) -> Iterator[None]:
+    """While there is work, SIGTERM asks for a clean end; a child without work just ends.
+
+    Set around the work, for the pool installs its own handler after ``worker_process_init``.
+    """
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        child.draining.set()  # nothing else: a handler may run inside a COMMIT
+
+    before = signal.signal(signal.SIGTERM, drain)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def warm_up() -> str:

@@ -1,5 +1,6 @@
 """A Celery process and its prefork children, as one process group that the supervisor owns."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -54,28 +55,19 @@ class Pool:
         """Whether the Celery process lives."""
         return self.process is not None and self.process.poll() is None
 
-    def signal(self, number: signal.Signals) -> None:
-        """Signals Celery and all its children."""
-        if self.process is not None:
-            try:
-                os.killpg(self.process.pid, number)
-            except ProcessLookupError:
-                return  # the whole group has ended
-
-    def stop(self, seconds: float) -> None:
-        """Lets the children finish their blocks; kills what is left when the time is up."""
-        self.signal(signal.SIGTERM)
-        self.reap(time.monotonic() + seconds)
+    def close(self) -> None:
+        """Celery takes no more work, and ends when its children have none."""
+        if self.process is not None and self.running():
+            self.process.terminate()
 
     def reap(self, deadline: float) -> None:
         """Waits for Celery to end, then makes sure that no child outlives it."""
         if self.process is None:
             return
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            log.error("pool did not stop in time, killed", pool=self.name)
-        self.signal(signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the whole group has ended by itself
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 

@@ -4,6 +4,7 @@ It starts Celery, watches over the children, sweeps, restarts a consumer that no
 drains on SIGTERM.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -120,7 +121,7 @@ class Supervisor:
         if time.monotonic() - self.unheard_since > self.settings.watchdog_seconds:
             log.error("work waits and nobody hears: restarting the consumer")
             self.unheard_since = None
-            self.pools[0].stop(DRAIN)
+            self.close(self.pools[:1])
 
     def idle(self, session: Session) -> bool:
         """Whether a warm training child of ours has no job."""
@@ -140,11 +141,7 @@ class Supervisor:
     def drain(self) -> None:
         """Children finish their block, save it and give their jobs back; then all of it ends."""
         log.info("draining")
-        for pool in self.pools:
-            pool.signal(signal.SIGTERM)
-        deadline = time.monotonic() + DRAIN
-        for pool in self.pools:
-            pool.reap(deadline)
+        self.close(self.pools)
         try:
             with self.database.session() as session:
                 for worker in session.scalars(select(Worker).where(Worker.supervisor == self.id)):
@@ -152,6 +149,33 @@ class Supervisor:
         except SQLAlchemyError as error:
             log.warning("leases are left to expire", error=type(error).__name__)
         self.database.dispose()
+        log.info("drained")
+
+    def close(self, pools: list[Pool]) -> None:
+        """Ends pools, and kills what is left of them when the time is up."""
+        deadline = time.monotonic() + DRAIN
+        for pool in pools:
+            pool.close()
+        while any(pool.running() for pool in pools) and time.monotonic() < deadline:
+            self.ask_for_jobs()
+            time.sleep(0.1)
+        for pool in pools:
+            pool.reap(deadline)
+
+    def ask_for_jobs(self) -> None:
+        """Tells the children that train to give their jobs back after the block at hand."""
+        try:
+            with self.database.session(write=False) as session:
+                pids = session.scalars(
+                    select(Worker.pid)
+                    .join(Job, Job.worker == Worker.id)
+                    .where(Worker.supervisor == self.id, Job.state == JobState.RUNNING)
+                ).all()
+        except SQLAlchemyError:
+            return  # nobody can give anything back now; the leases expire
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
 
 def alive(pid: int) -> bool:

@@ -4,7 +4,6 @@ Every supervisor sweeps; each sweep is a few short transactions that are right h
 """
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import queue
 from app.config import Settings
-from app.db import Database, clock
+from app.db import Database, after_commit, clock
 from app.tables import Job, JobState, Task, TaskState, Worker
 
 log = structlog.get_logger()
@@ -65,7 +64,7 @@ def waits(session: Session, table: type[Job] | type[Task], state: str) -> bool:
     return session.scalar(select(table.id).where(table.state == state).limit(1)) is not None
 
 
-def requeue(session: Session, *where: Any, reason: str) -> Sequence[Job]:
+def requeue(session: Session, *where: Any, reason: str) -> None:
     """Puts running jobs back into the queue, or ends those that kill whoever works on them.
 
     The fence rises: should the worker still live, it can write no more. Two deaths at the same
@@ -88,7 +87,8 @@ def requeue(session: Session, *where: Any, reason: str) -> Sequence[Job]:
     session.flush()
     ended = [job.id for job in jobs if job.state == JobState.FAILED]
     session.execute(update(Job).where(Job.id.in_(ended)).values(finished_at=clock()))
-    return jobs
+    if len(jobs) > len(ended):
+        after_commit(session, lambda: queue.ring(queue.TRAINING))
 
 
 def killer(iteration: int) -> dict[str, Any]:
@@ -111,4 +111,6 @@ def requeue_tasks(session: Session, *where: Any) -> None:
         .where(*running, Task.fence > 1)
         .values(state=TaskState.FAILED, error=failure, finished_at=clock(), fence=Task.fence + 1)
     )
-    session.execute(update(Task).where(*running).values(state=TaskState.QUEUED))
+    asked = session.execute(update(Task).where(*running).values(state=TaskState.QUEUED))
+    if asked.rowcount:  # type: ignore[attr-defined]
+        after_commit(session, lambda: queue.ring(queue.INTERACTIVE))

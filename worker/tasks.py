@@ -1,26 +1,33 @@
 """The bells, and what is done when one rings: work until there is none left."""
 
+from collections.abc import Callable
+
 from app.queue import INTERACTIVE, TRAINING
 from worker.celery_app import celery
+from worker.child import Child, current, drained_on_sigterm
+
+# The engine is imported inside the tasks: this module is also read by the Celery parent.
 
 
 @celery.task(name=TRAINING)
 def train_waiting_jobs() -> None:
     """Claims and trains jobs until none is left."""
-    from worker.child import current
     from worker.job import train_next
 
-    child = current()
-    while not child.draining.is_set() and train_next(child):
-        pass
+    until_none_is_left(train_next)
 
 
 @celery.task(name=INTERACTIVE)
 def answer_waiting_tasks() -> None:
     """Claims and answers questions until none is left."""
-    from worker.child import current
     from worker.replays import answer_next
 
+    until_none_is_left(answer_next)
+
+
+def until_none_is_left(work_on_next: Callable[[Child], bool]) -> None:
+    """Goes on while there is work, unless this process is to end."""
     child = current()
-    while not child.draining.is_set() and answer_next(child):
-        pass
+    with drained_on_sigterm(child):
+        while not child.draining.is_set() and work_on_next(child):
+            pass
