@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from celery.signals import worker_process_init
@@ -26,16 +26,23 @@ from worker.pool import die_with_parent
 
 log = structlog.get_logger()
 
+Device = Literal["cpu", "cuda"]
+
 
 @dataclass(frozen=True)
 class Child:
-    """What one worker process works with. ``draining``: finish the block, then stop."""
+    """What one worker process works with.
+
+    ``execution``: how it computes (numerics class, runner, fingerprint). ``draining``: finish the
+    block, then stop.
+    """
 
     id: str
     settings: Settings
     database: Database
     storage: Storage
-    device: str
+    device: Device
+    execution: dict[str, Any]
     draining: threading.Event = field(default_factory=threading.Event)
 
 
@@ -56,9 +63,10 @@ def start(**_: Any) -> None:
     die_with_parent()
     # The writer thread must not wait 5 ms (the default) for the training thread at every step.
     sys.setswitchinterval(0.0005)
-    device = warm_up()
+    device, execution = warm_up()
     database = Database(settings.database_url)
-    _current = Child(new_id("wrk"), settings, database, Storage(settings.storage), device)
+    storage = Storage(settings.storage)
+    _current = Child(new_id("wrk"), settings, database, storage, device, execution)
     pool = os.environ["FALLLINE_POOL"]
     with database.session() as session:
         session.add(
@@ -90,15 +98,18 @@ def drained_on_sigterm(child: Child) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def warm_up() -> str:
-    """Imports and runs what every job will need, once, so that the first job starts at once."""
+def warm_up() -> tuple[Device, dict[str, Any]]:
+    """Imports and runs what every job will need, once, so that the first job starts at once.
+
+    Returns the device, and how jobs are computed on it.
+    """
     from training.check import check
     from training.data import load
-    from training.numerics import Numerics, available_device, configure
+    from training.numerics import Numerics, configure
     from training.run import Training
 
     configure()
-    device = available_device()
+    numerics = Numerics.on("auto")
     plan = check(
         {
             "dataset": "iris",
@@ -108,8 +119,13 @@ def warm_up() -> str:
             "iterations": 2,
         }
     )
-    numerics = Numerics.on(device)
     job = Training(plan, load(plan, numerics), numerics)
     job.trace(job.beginning().state, 0)
     job.block(job.beginning(), 0)
-    return device
+    execution = {
+        "class": "sequential",
+        "runner": "traced",
+        "group": 1,
+        "fingerprint": numerics.fingerprint(),
+    }
+    return "cuda" if numerics.device.type == "cuda" else "cpu", execution

@@ -16,7 +16,13 @@ class Lost(Exception):
 
 
 def claim(
-    session: Session, table: type[Claimed], order: list[Any], worker: str, lease: float, *where: Any
+    session: Session,
+    table: type[Claimed],
+    order: list[Any],
+    worker: str,
+    lease: float,
+    *where: Any,
+    **values: Any,
 ) -> Claimed | None:
     """Takes the first queued row by one compare-and-set; ``None`` when there is none.
 
@@ -40,6 +46,7 @@ def claim(
             fence=table.fence + 1,
             worker=worker,
             lease_expires_at=clock(lease),
+            **values,
         )
         .returning(table)
         .execution_options(populate_existing=True)

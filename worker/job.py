@@ -3,7 +3,7 @@
 import time
 
 import structlog
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, literal, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import aliased
 
@@ -28,17 +28,7 @@ log = structlog.get_logger()
 
 def train_next(child: Child) -> bool:
     """Claims the best waiting job and works on it until it ends or is lost; false: none waits."""
-    other = aliased(Job)
-    running = (
-        select(func.count())
-        .where(other.tenant_id == Job.tenant_id, other.state == JobState.RUNNING)
-        .scalar_subquery()
-    )
-    # Priority first, then the tenant with the fewest running jobs, then age.
-    order = [Job.priority.desc(), running, Job.id]
-    suits = or_(Job.device_wanted == "auto", Job.device_wanted == child.device)
-    with child.database.session() as session:
-        job = claim(session, Job, order, child.id, child.settings.lease_seconds, suits)
+    job = claim_next(child)
     if job is None:
         return False
     with structlog.contextvars.bound_contextvars(
@@ -46,6 +36,36 @@ def train_next(child: Child) -> bool:
     ):
         work(child, job)
     return True
+
+
+def claim_next(child: Child) -> Job | None:
+    """Priority first, then the tenant with the fewest running jobs, then age.
+
+    How the job will be computed is committed with the claim, before its first iteration; a job that
+    was begun keeps what it was begun with.
+    """
+    other = aliased(Job)
+    running = (
+        select(func.count())
+        .where(other.tenant_id == Job.tenant_id, other.state == JobState.RUNNING)
+        .scalar_subquery()
+    )
+    with child.database.session() as session:
+        return claim(
+            session,
+            Job,
+            [Job.priority.desc(), running, Job.id],
+            child.id,
+            child.settings.lease_seconds,
+            or_(Job.device_wanted == "auto", Job.device_wanted == child.device),
+            state_reason=None,
+            attempts=Job.attempts + 1,
+            attempt_iteration=0,
+            attempt_started_at=clock(),
+            started_at=func.coalesce(Job.started_at, clock()),
+            device=child.device,
+            execution=func.coalesce(Job.execution, literal(child.execution, Job.execution.type)),
+        )
 
 
 def work(child: Child, job: Job) -> None:
@@ -74,11 +94,12 @@ def attempt(child: Child, job: Job) -> None:
     """One attempt at a job: from its newest checkpoint to its end, unless something intervenes."""
     with Heartbeat(child, job) as heartbeat:
         plan = check(job.spec, UNLIMITED)
-        numerics = Numerics.on("cuda" if child.device == "cuda" else "cpu")
+        numerics = Numerics.on(child.device)
         data = load(plan, numerics)
         resume = newest(child, job, numerics)
-        begin(child, job, numerics, resume)
-        recorder = Recorder(child, job, plan, data, resume.iteration if resume else 0)
+        first = resume.iteration if resume else 0
+        log.info("job begins", resumed_at=first, attempt=job.attempts)
+        recorder = Recorder(child, job, plan, data, first)
         with Sink(recorder, child.settings.stall_seconds) as sink:
             saved_at = time.monotonic()
             for block in train(plan, data, numerics, resume):
@@ -112,31 +133,6 @@ def newest(child: Child, job: Job, numerics: Numerics) -> Checkpoint | None:
         except (DamagedFile, UnreadableFile) as error:
             log.error("checkpoint unreadable, trying the one before", reason=str(error))
     return None
-
-
-def begin(child: Child, job: Job, numerics: Numerics, resume: Checkpoint | None) -> None:
-    """Commits how the job is computed before its first iteration, and where this attempt starts."""
-    first = resume.iteration if resume else 0
-    execution = job.execution or {
-        "class": "sequential",
-        "runner": "traced",
-        "group": 1,
-        "fingerprint": numerics.fingerprint(),
-    }
-    with child.database.session() as session:
-        write(
-            session,
-            job,
-            execution=execution,
-            device=child.device,
-            state_reason=None,
-            attempts=Job.attempts + 1,
-            attempt_iteration=first,
-            attempt_first_iteration=first,
-            attempt_started_at=clock(),
-            started_at=func.coalesce(Job.started_at, clock()),
-        )
-    log.info("job begins", resumed_at=first, attempt=job.attempts + 1)
 
 
 def fail(

@@ -60,6 +60,7 @@ class Recorder:
         self.plan = plan
         self.data = data
         self.iteration = job.iteration
+        self.resumed_at = resume_at
         self.latest: dict[str, Any] = dict(job.latest)
         self.best: dict[str, Any] = dict(job.best)
         every = plan.evaluate_every
@@ -81,6 +82,7 @@ class Recorder:
             "iteration": self.iteration,
             "epoch": self.plan.epoch(self.iteration),
             "attempt_iteration": done,
+            "attempt_first_iteration": self.resumed_at,
             "latest": self.latest,
             "best": self.best,
             "progressed_at": clock(),

@@ -52,7 +52,7 @@ def answer(child: Child, task: Task) -> None:
         job = session.scalars(select(Job).where(Job.id == task.job_id)).one()
         recorded = metrics.read(session, job, ["loss"], n - 1, 1).series["loss"].values
     plan = check(job.spec, UNLIMITED)
-    numerics = Numerics.on("cuda" if job.device == "cuda" else "cpu")
+    numerics = Numerics.on(child.device)
     nearest = nearest_checkpoint(child, job, n, numerics)
     moment = replay(plan, load(plan, numerics), numerics, n, nearest, job.iteration)
     same_loss = moment.loss is None or np.array_equal(

@@ -38,14 +38,19 @@ class Sweeper:
 
     def sweep(self) -> None:
         """One round."""
-        seen_for = time.monotonic() - self.answering_since
+        self.expire()
         with self.database.session() as session:
-            if seen_for > self.settings.lease_seconds:
-                requeue(session, Job.lease_expires_at < clock(), reason="its lease expired")
-                requeue_tasks(session, Task.lease_expires_at < clock())
             session.execute(delete(Task).where(Task.finished_at < clock(-ANSWERS_KEPT)))
             session.execute(delete(Worker).where(Worker.seen_at < clock(-SILENT_WORKERS_KEPT)))
         self.ring()
+
+    def expire(self) -> None:
+        """Takes back what is held under a lease that has run out."""
+        if time.monotonic() - self.answering_since < self.settings.lease_seconds:
+            return
+        with self.database.session() as session:
+            requeue(session, Job.lease_expires_at < clock(), reason="its lease expired")
+            requeue_tasks(session, Task.lease_expires_at < clock())
 
     def ring(self) -> None:
         """Rings where work waits and no bell does; a bell too many harms nothing."""

@@ -1,0 +1,79 @@
+"""Claims and fences: one owner at a time, and the writes of all others take no effect."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import update
+
+from app.db import Database
+from app.services import jobs
+from app.tables import Job, JobState
+from tests.worker.conftest import MakeJob
+from worker.child import Child
+from worker.fence import Lost, write
+from worker.job import claim_next
+
+ReadJob = Callable[[str], Job]
+
+
+def test_a_claim_raises_the_fence_and_names_the_worker(
+    child: Child, make_job: MakeJob, job_row: ReadJob
+) -> None:
+    job_id = make_job()
+    claimed = claim_next(child)
+    assert claimed is not None
+    row = job_row(job_id)
+    assert (row.state, row.fence, row.worker) == (JobState.RUNNING, 1, child.id)
+    assert claimed.fence == 1
+    assert row.lease_expires_at is not None
+    assert claim_next(child) is None
+
+
+def test_every_job_is_claimed_exactly_once_by_many_at_once(child: Child, make_job: MakeJob) -> None:
+    made = {make_job() for _ in range(12)}
+    with ThreadPoolExecutor(6) as pool:
+        claimed = list(pool.map(lambda _: claim_next(child), range(12)))
+    assert {job.id for job in claimed if job} == made
+
+
+def test_priority_comes_first_then_the_tenant_with_less_then_age(
+    child: Child, make_job: MakeJob
+) -> None:
+    first, second = make_job("a"), make_job("a")
+    other, urgent = make_job("b"), make_job("a", priority=5)
+    claimed = [job.id for _ in range(4) if (job := claim_next(child))]
+    assert claimed == [urgent, other, first, second]
+
+
+def test_a_job_for_another_device_is_left_alone(child: Child, make_job: MakeJob) -> None:
+    make_job(device_wanted="cuda")
+    assert claim_next(child) is None
+
+
+def test_a_write_under_an_old_fence_changes_nothing(
+    child: Child, rows: Database, make_job: MakeJob, job_row: ReadJob
+) -> None:
+    job_id = make_job()
+    claimed = claim_next(child)
+    assert claimed is not None
+    with rows.session() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(fence=Job.fence + 1))
+    with pytest.raises(Lost), rows.session() as session:
+        write(session, claimed, iteration=7)
+    assert job_row(job_id).iteration == 0
+
+
+def test_a_cancelled_job_refuses_its_worker(
+    child: Child, rows: Database, make_job: MakeJob, job_row: ReadJob
+) -> None:
+    job_id = make_job()
+    claimed = claim_next(child)
+    assert claimed is not None
+    with rows.session() as session:
+        jobs.cancel(session, job_id)
+    with pytest.raises(Lost), rows.session() as session:
+        write(session, claimed, state=JobState.SUCCEEDED)
+    row = job_row(job_id)
+    assert (row.state, row.fence) == (JobState.CANCELLED, 2)
+    assert row.finished_at is not None
