@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from training.check import Limits
 
 Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseSettings):
@@ -25,14 +26,14 @@ class Settings(BaseSettings):
     database_url: str = ""
     broker_url: str = ""
 
-    max_parameters: int = 200_000_000
-    max_iterations: int = 100_000_000
-    max_layers: int = 1_000
-    max_inline_values: int = 100_000
-    max_body_bytes: int = 10_000_000
-    max_prediction_rows: int = 10_000
+    max_parameters: Count = 200_000_000
+    max_iterations: Count = 100_000_000
+    max_layers: Count = 1_000
+    max_inline_values: Count = 100_000
+    max_body_bytes: Count = 10_000_000
+    max_prediction_rows: Count = 10_000
 
-    worker_processes: int | None = None
+    worker_processes: Count | None = None
     heartbeat_seconds: Seconds = 5
     lease_seconds: Seconds = 20
     sweep_seconds: Seconds = 5
@@ -40,8 +41,8 @@ class Settings(BaseSettings):
     watchdog_seconds: Seconds = 30
 
     replay_wait_seconds: Seconds = 10
-    replay_max_parameters: int = 100_000
-    replay_max_iterations: int = 10_000
+    replay_max_parameters: Count = 100_000
+    replay_max_iterations: Count = 10_000
 
     @model_validator(mode="after")
     def fill_in(self) -> Self:

@@ -44,16 +44,21 @@ NAMES = {
 
 
 class Utc(TypeDecorator[datetime]):
-    """A moment, always with its zone; SQLite keeps it as text without one."""
+    """A moment, always in UTC: SQLite keeps text without a zone, PostgreSQL answers in its own."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The same moment in UTC; one without a zone would be a guess."""
+        assert value is None or value.tzinfo is not None, "a time without its zone"
+        return value and value.astimezone(UTC)
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Says that what comes back is UTC."""
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+        """Says that what comes back is UTC, or makes it so."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class clock(FunctionElement[datetime]):  # noqa: N801 -- reads as the SQL function it is

@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI
 
 from app.api import health, iterations, jobs, metrics, predictions, problems
 from app.api.context import RequestContext
-from app.api.deps import authenticate
+from app.api.deps import authenticate, no_nul
 from app.config import Settings, get_settings
 from app.db import Database
 from app.log import configure_logging
@@ -29,7 +29,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         summary="Training as a service",
         lifespan=lifespan,
-        dependencies=[Depends(authenticate)],
+        dependencies=[Depends(authenticate), Depends(no_nul)],
+        redirect_slashes=False,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -37,7 +38,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
     app.state.storage = Storage(settings.storage)
-    app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestContext, max_body_bytes=settings.max_body_bytes, failed=problems.unexpected
+    )
     problems.install(app)
     for noun in (health, jobs, metrics, iterations, predictions):
         app.include_router(noun.router)

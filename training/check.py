@@ -18,7 +18,7 @@ from training.catalog.layers import LayerWord
 from training.catalog.losses import CrossEntropy
 from training.mistakes import Mistake, Mistakes, translate, unknown
 from training.plan import METRICS, LayerPlan, Misfit, Plan, follow
-from training.spec import JobSpec, Split
+from training.spec import InlineData, JobSpec, Split
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Check:
         if "dataset" in self.bad:
             return None
         if not isinstance(spec.dataset, str):
-            return self.inline_facts()
+            return self.inline_facts(spec.dataset)
         if spec.dataset not in BUNDLED:
             self.say("/dataset", "unknown_name", unknown(spec.dataset, list(BUNDLED)))
             return None
@@ -123,15 +123,13 @@ class Check:
             self.say("/loss", "loss_target_mismatch", reason)
         return facts
 
-    def inline_facts(self) -> Facts | None:
-        """The facts of data that stand in the specification itself."""
-        assert not isinstance(self.spec.dataset, str)
+    def inline_facts(self, data: InlineData) -> Facts | None:
+        """The facts of data that stand in the specification itself; the loss says what y is."""
+        classes = isinstance(self.spec.loss, CrossEntropy)
+        if "loss" in self.bad:
+            classes = any(isinstance(label, str) for label in data.y)
         try:
-            return inline.facts(
-                self.spec.dataset,
-                classes=isinstance(self.spec.loss, CrossEntropy),
-                limit=self.limits.inline_values,
-            )
+            return inline.facts(data, classes=classes, limit=self.limits.inline_values)
         except Mistakes as found:
             self.wrong += [m._replace(pointer="/dataset" + m.pointer) for m in found.mistakes]
             return None
@@ -173,7 +171,7 @@ class Check:
         if spec.epochs is not None:
             if rows is None or batch_size is None:
                 return None
-            count = math.ceil(spec.epochs * rows["train"] / batch_size)
+            count = -(-spec.epochs * rows["train"] // batch_size)
         if count > self.limits.iterations:
             at = "/iterations" if spec.epochs is None else "/epochs"
             sentence = f"{count} iterations are more than the {self.limits.iterations} allowed"
@@ -183,6 +181,8 @@ class Check:
     def evaluation(self, facts: Facts) -> None:
         """Whether the metrics fit the target, and what early stopping watches is measured."""
         spec, known = self.spec, METRICS[type(facts.target)]
+        if "loss" in self.bad and facts.inline:
+            return  # whether y holds classes or numbers was a guess
         if "metrics" not in self.bad:
             for i, name in enumerate(spec.metrics or ()):
                 if name not in known:

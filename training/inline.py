@@ -18,6 +18,10 @@ MOST = 20
 """How many bad numbers of one array are listed; a file full of NaN needs no longer list."""
 
 
+DEEPEST = 8
+"""Axes of the deepest array; images have four."""
+
+
 def facts(data: InlineData, *, classes: bool, limit: int) -> Facts:
     """The facts of inline data; ``Mistakes`` (pointers within ``dataset``) when it is unusable.
 
@@ -33,8 +37,9 @@ def facts(data: InlineData, *, classes: bool, limit: int) -> Facts:
     if len(data.x) != len(data.y):
         sentence = f"x has {len(data.x)} examples but y has {len(data.y)}"
         wrong.append(Mistake("/y", "length_mismatch", sentence))
-    if x is not None and x.size + len(data.y) > limit:
-        sentence = f"{x.size + len(data.y)} values are more than the {limit} allowed inline"
+    size = 0 if x is None else x.size + (len(data.y) if y is None else y.size)
+    if size > limit:
+        sentence = f"{size} values are more than the {limit} allowed inline"
         wrong.append(Mistake("", "limit_exceeded", sentence))
     if wrong or x is None:
         raise Mistakes(wrong)
@@ -81,16 +86,13 @@ def unwrapped(label: Any) -> Any:
 
 def numbers(rows: list[Any], at: str, wrong: list[Mistake]) -> NDArray[np.float64] | None:
     """The rows as one float64 array, or ``None`` with the reasons added to ``wrong``."""
-    try:
-        values = np.array(rows)
-    except ValueError:  # ragged: numpy refuses rows of different lengths
-        values = np.array(None)
-    if values.dtype.kind in "iuf" and values.size:
+    values = array(rows)
+    if values is not None:
         bad = np.argwhere(~np.isfinite(values))
         for where in bad[:MOST]:
             pointer = at + "".join(f"/{i}" for i in where)
             wrong.append(Mistake(pointer, "not_finite", "must be a finite number, not NaN or Inf"))
-        return None if len(bad) else values.astype(np.float64)
+        return None if len(bad) else values
     if rows:
         found = list(first_of(offenders(rows, shape_of(rows[0]), at), MOST))
         odd = Mistake(at, "wrong_type", "must be rows of numbers, all of the same shape")
@@ -98,11 +100,33 @@ def numbers(rows: list[Any], at: str, wrong: list[Mistake]) -> NDArray[np.float6
     return None
 
 
+def array(value: Any) -> NDArray[np.float64] | None:
+    """Nested lists of numbers as an array; ``None`` for what is ragged, empty, too deep or holds
+    anything else.
+
+    numpy alone would take true for 1 and "2" for 2.
+    """
+    try:
+        cells = np.array(value, dtype=object)
+    except ValueError:  # ragged in a way that numpy refuses even for objects
+        return None
+    if not cells.size or cells.ndim > DEEPEST:
+        return None
+    if not {type(cell) for cell in cells.flat} <= {int, float}:
+        return None
+    try:
+        return cells.astype(np.float64)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
+
+
 def shape_of(value: Any) -> Shape:
     """The nested lengths along the first elements."""
-    if not isinstance(value, list):
-        return ()
-    return (len(value), *(shape_of(value[0]) if value else ()))
+    lengths: list[int] = []
+    while isinstance(value, list) and len(lengths) < DEEPEST:
+        lengths.append(len(value))
+        value = value[0] if value else None
+    return tuple(lengths)
 
 
 def offenders(value: Any, expected: Shape | None, at: str) -> Iterator[Mistake]:
@@ -114,7 +138,9 @@ def offenders(value: Any, expected: Shape | None, at: str) -> Iterator[Mistake]:
                 yield Mistake(here, "wrong_type", "must be a number")
         elif not isinstance(item, list):
             yield Mistake(here, "wrong_type", f"must be a list of {expected[0]}")
-        elif len(item) != expected[0] or not item:
+        elif not item:
+            yield Mistake(here, "too_small", "must not be empty")
+        elif len(item) != expected[0]:
             sentence = f"has {len(item)} entries, but the first example has {expected[0]}"
             yield Mistake(here, "shape_mismatch", sentence)
         else:

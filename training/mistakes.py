@@ -24,11 +24,14 @@ class Mistakes(ValueError):
         super().__init__("; ".join(f"{m.pointer or '/'}: {m.message}" for m in self.mistakes))
 
 
+MOST = 100
+"""How many mistakes are listed; nobody reads more, and a body of 10 MB could hold a million."""
+
 SENTENCES = {
-    "greater_than": ("out_of_range", "must be greater than {gt:g}"),
-    "greater_than_equal": ("out_of_range", "must be at least {ge:g}"),
-    "less_than": ("out_of_range", "must be less than {lt:g}"),
-    "less_than_equal": ("out_of_range", "must be at most {le:g}"),
+    "greater_than": ("out_of_range", "must be greater than {gt}"),
+    "greater_than_equal": ("out_of_range", "must be at least {ge}"),
+    "less_than": ("out_of_range", "must be less than {lt}"),
+    "less_than_equal": ("out_of_range", "must be at most {le}"),
     "finite_number": ("not_finite", "must be a finite number, not NaN or Inf"),
     "missing": ("missing", "is required"),
     "union_tag_not_found": ("missing", "needs a `type`"),
@@ -47,6 +50,10 @@ SENTENCES = {
         "wrong_type",
         "may hold letters, digits, `.`, `_` and `-` only, and must not begin with a sign",
     ),
+    "layer_name_mismatch": (
+        "wrong_type",
+        "may hold letters, digits and `_` only, and must not begin with a digit",
+    ),
     "string_too_long": ("out_of_range", "must be at most {max_length} characters long"),
     "too_short": ("out_of_range", "must have at least {min_length} entries"),
     "too_long": ("out_of_range", "must have at most {max_length} entries"),
@@ -55,7 +62,7 @@ SENTENCES = {
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
     """The known name that was probably meant."""
-    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(word)[:80], list(known), n=1, cutoff=0.6)
     return close[0] if close else None
 
 
@@ -68,20 +75,26 @@ def unknown(word: object, known: Sequence[str]) -> str:
 
 def translate(error: ValidationError, model: type[BaseModel], raw: Any) -> list[Mistake]:
     """pydantic's findings about ``raw`` in our words, pointing into ``raw`` itself."""
-    found: dict[str, Mistake] = {}
+    found: dict[tuple[str, str], Mistake] = {}
     for detail in error.errors(include_url=False):
         mistake = sentence(detail, model, raw)
-        twin = found.get(mistake.pointer)
-        found[mistake.pointer] = either(twin, mistake) if twin else mistake
-    return [m for m in found.values() if not explained(m, found)]
+        # What is missing in a bare word has no place of its own: several share the word's.
+        key = (mistake.pointer, mistake.message if mistake.code == "missing" else "")
+        found[key] = either(found[key], mistake) if key in found else mistake
+        if len(found) == MOST:
+            break
+    places = {mistake.pointer for mistake in found.values()}
+    return [m for m in found.values() if not explained(m, places)]
 
 
 def either(first: Mistake, second: Mistake) -> Mistake:
     """A union of plain types reports every arm that did not match: one sentence names both."""
     start = "must be "
-    if not (first.message.startswith(start) and second.message.startswith(start)):
-        return first
-    return first._replace(message=f"{first.message} or {second.message.removeprefix(start)}")
+    if first.message.startswith(start) and second.message.startswith(start):
+        return first._replace(
+            message=f"{first.message} or {second.message.removeprefix(start)}"
+        )
+    return second if first.code == "wrong_type" else first
 
 
 def explained(mistake: Mistake, found: Iterable[str]) -> bool:
@@ -92,7 +105,8 @@ def explained(mistake: Mistake, found: Iterable[str]) -> bool:
 
 def sentence(detail: ErrorDetails, model: type[BaseModel], raw: Any) -> Mistake:
     """One finding of pydantic as a mistake."""
-    kind, loc, context = detail["type"], detail["loc"], detail.get("ctx", {})
+    kind, loc = detail["type"], detail["loc"]
+    context = {k: f"{v:g}" if type(v) is float else v for k, v in detail.get("ctx", {}).items()}
     at = pointer(loc, raw, kind)
     if kind == "extra_forbidden":
         return Mistake(at, "unknown_field", unknown(loc[-1], fields_at(loc[:-1], model)))
@@ -102,6 +116,12 @@ def sentence(detail: ErrorDetails, model: type[BaseModel], raw: Any) -> Mistake:
         return Mistake(spelled, "unknown_name", unknown(context["tag"], known))
     if kind == "conflict":
         return Mistake(at, "conflict", detail["msg"])
+    if kind == "missing" and isinstance(loc[-1], int):  # of a fixed number of entries
+        return Mistake(at, "out_of_range", f"must have at least {loc[-1] + 1} entries")
+    if kind == "missing" and not at.endswith(f"/{loc[-1]}"):
+        return Mistake(at, "missing", f"`{loc[-1]}` is required")
+    if kind == "string_pattern_mismatch" and "-]" not in context["pattern"]:
+        kind = "layer_name_mismatch"
     code, text = SENTENCES.get(kind, ("wrong_type", "is not of the expected form"))
     return Mistake(at, code, text.format(**context))
 
@@ -109,7 +129,11 @@ def sentence(detail: ErrorDetails, model: type[BaseModel], raw: Any) -> Mistake:
 def pointer(loc: tuple[int | str, ...], raw: Any, kind: str) -> str:
     """pydantic's location as a JSON Pointer: steps that only name a union's arm are left out."""
     steps: list[str] = []
+    told = True  # whether the word at this place was named; the whole is no word
     for i, step in enumerate(loc):
+        if not told and isinstance(raw, dict) and raw.get("type") == step:
+            told = True
+            continue
         absent = kind == "missing" and i == len(loc) - 1
         if isinstance(raw, dict) and (step in raw or absent):
             raw = raw.get(step)
@@ -117,6 +141,7 @@ def pointer(loc: tuple[int | str, ...], raw: Any, kind: str) -> str:
             raw = raw[step]
         else:
             continue
+        told = False
         steps.append(str(step).replace("~", "~0").replace("/", "~1"))
     return "".join(f"/{step}" for step in steps)
 

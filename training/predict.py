@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training import inline
 from training.catalog import Classes, Values
 from training.catalog.words import spoken
 from training.data import Preparation
@@ -88,24 +89,24 @@ class Predictor:
 
     def rows(self, inputs: list[Any]) -> NDArray[np.float64]:
         """[N, *input_shape]; a flat row of as many numbers is accepted; raises ``UnfitInput``."""
+        if not inputs:
+            raise UnfitInput((), "at least one input is needed")
         return np.stack([self.row(i, value) for i, value in enumerate(inputs)])
 
     def row(self, i: int, value: Any) -> NDArray[np.float64]:
         """One input as an array."""
-        try:
-            array = np.array(value)
-        except ValueError:
-            array = np.array(None)
-        if array.dtype.kind not in "iuf":
+        array = inline.array(value)
+        if array is None:
             raise UnfitInput((i,), "must be a row of numbers")
         size = math.prod(self.input_shape)
-        if array.shape != self.input_shape and array.shape != (size,):
-            raise UnfitInput((i,), self.expectation(array.size))
+        flat = [(size,)] if size > 1 else [(1,), ()]
+        if array.shape not in (self.input_shape, *flat):
+            raise UnfitInput((i,), self.expectation(array.shape))
         if not np.isfinite(array).all():
             place = np.argwhere(~np.isfinite(array))[0]
             raise UnfitInput((i, *map(int, place)), "must be a finite number, not NaN or Inf")
-        return array.astype(np.float64).reshape(self.input_shape)
+        return array.reshape(self.input_shape)
 
-    def expectation(self, got: int) -> str:
-        """The sentence for a row of the wrong size."""
-        return f"the model takes {spoken(self.input_shape)} numbers a row, but {got} came"
+    def expectation(self, got: tuple[int, ...]) -> str:
+        """The sentence for a row of the wrong shape."""
+        return f"the model takes {spoken(self.input_shape)} numbers a row, but {spoken(got)} came"

@@ -39,7 +39,7 @@ def replay(
     for i in range(start.iteration, n):
         state, _ = job.run(state, job.feed(i))
         if i - start.iteration == EAGER_STEPS and job.run.name == "eager":
-            job.trace(state, i + 1)
+            job.trace(state, i)
     if n == last:
         return Moment(n, job.network, state.parameters)
     after, outputs = job.run(state, job.feed(n))

@@ -10,11 +10,11 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from training.catalog import Layer, Loss, Optimizer, Schedule
 from training.catalog.schedules import ConstantRate
-from training.catalog.words import Section
+from training.catalog.words import INT64, Section
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=INT64)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, le=INT64)]
 
 
 class InlineData(Section):
@@ -56,7 +56,7 @@ class EarlyStopping(Section):
 class Convergence(Section):
     """Stop when the losses of the last ``window`` + 1 iterations lie within ``tolerance``."""
 
-    tolerance: Annotated[float, Field(ge=0)]
+    tolerance: Annotated[float, Field(gt=0)]
     window: Count = 10
 
 

@@ -1,8 +1,10 @@
 """Named tensors and JSON facts in one file: safetensors, the facts in its metadata. Never pickle."""
 
+import hashlib
 import json
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -17,7 +19,8 @@ class UnreadableFile(ValueError):
 def pack(tensors: Tensors, facts: dict[str, Any]) -> bytes:
     """The file's content. Tensors are copied: safetensors refuses two that share memory."""
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return save(copies, {"fallline": json.dumps(facts)})
+    text = json.dumps(facts)
+    return save(copies, {"fallline": text, "sha256": digest(copies, text)})
 
 
 def unpack(content: bytes, *, format: str) -> tuple[Tensors, dict[str, Any]]:
@@ -26,12 +29,25 @@ def unpack(content: bytes, *, format: str) -> tuple[Tensors, dict[str, Any]]:
         tensors = load(content)
         # The layout is the format's own: a little-endian length, then that much JSON.
         end = 8 + int.from_bytes(content[:8], "little")
-        facts = json.loads(json.loads(content[8:end])["__metadata__"]["fallline"])
+        metadata = json.loads(content[8:end])["__metadata__"]
+        text, sealed = metadata["fallline"], metadata["sha256"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise UnreadableFile("not a file of this service") from error
+    if digest(tensors, text) != sealed:
+        raise UnreadableFile("its content has changed since it was written")
+    facts = json.loads(text)
     if facts.get("format") != format:
         raise UnreadableFile(f"format {facts.get('format')!r}, expected {format!r}")
     return tensors, facts
+
+
+def digest(tensors: Tensors, facts: str) -> str:
+    """SHA-256 of all that the file says; what has it is what ``pack`` was given."""
+    seen = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        seen.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        seen.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return seen.hexdigest()
 
 
 def prefixed(prefix: str, tensors: Tensors) -> Tensors:

@@ -37,10 +37,20 @@ class Pool:
             "FALLLINE_SUPERVISOR": self.supervisor,
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
+            # torch makes this folder when it is imported; by default in the system's /tmp.
+            "TORCHINDUCTOR_CACHE_DIR": str(self.settings.home / "cache"),
         }
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "celery", "-A", "worker.celery_app:celery", "worker"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "celery",
+                    "-A",
+                    "worker.celery_app:celery",
+                    "--quiet",
+                    "worker",
+                ),
                 *("--pool", "prefork", "--concurrency", str(self.children)),
                 *("--queues", self.queue, "--hostname", f"{self.name}@{self.supervisor}"),
                 *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),

@@ -7,6 +7,8 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from app.errors import TooLarge
 from app.ids import new_id
@@ -21,11 +23,18 @@ log = structlog.get_logger()
 
 
 class RequestContext:
-    """Gives every answer an ``X-Request-Id`` (the client's own, if it sent a decent one)."""
+    """Gives every answer an ``X-Request-Id`` (the client's own, if it sent a decent one).
 
-    def __init__(self, app: App, max_body_bytes: int) -> None:
+    ``failed`` answers for what nobody foresaw. It is asked here, not by Starlette's outermost
+    layer, which knows no request id and breaks the connection after its answer.
+    """
+
+    def __init__(
+        self, app: App, max_body_bytes: int, failed: Callable[[Request, Exception], Response]
+    ) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
+        self.failed = failed
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Handles one request; anything but HTTP passes through."""
@@ -45,7 +54,14 @@ class RequestContext:
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self.app(scope, self.counted(receive), labelled_send)
+            try:
+                await self.app(scope, self.counted(receive), labelled_send)
+            except ClientDisconnect:
+                status = 499  # nobody is left to be answered; as nginx logs it
+            except Exception as error:
+                if status:
+                    raise  # too late for another answer
+                await self.failed(Request(scope), error)(scope, receive, labelled_send)
             route = scope.get("route")
             log.info(
                 "request",

@@ -1,8 +1,7 @@
 """What routes are given: settings, who asks, a session that sees only their rows."""
 
-import json
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from fastapi import Depends, Request, Security
@@ -11,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.db import Database
-from app.errors import Forbidden, Invalid, Unauthenticated, WrongMediaType
+from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.services import keys
 from app.services.keys import Principal
 from app.storage import Storage
@@ -69,6 +68,19 @@ def authenticate(
     structlog.contextvars.bind_contextvars(tenant_id=principal.tenant_id)
 
 
+def no_nul(request: Request) -> None:
+    """PostgreSQL cannot even look for text with a NUL, so nothing has such a name."""
+    if "\0" in request.scope["path"]:
+        raise NotFound("there is nothing at this path")
+    found = [
+        Mistake(f"/{name}", "unsupported_character", "must not hold NUL (query parameter)")
+        for name, value in request.query_params.multi_items()
+        if "\0" in value
+    ]
+    if found:
+        raise Invalid("the request has mistakes", found)
+
+
 def allowed(scope: str) -> Callable[[Request], Principal]:
     """A dependency: whoever asks, if the key has the scope."""
 
@@ -108,19 +120,3 @@ def get_predicting(database: DatabaseDep, principal: Caller) -> Iterator[Session
 Reading = Annotated[Session, Depends(get_reading, scope="function")]
 Writing = Annotated[Session, Depends(get_writing, scope="function")]
 Predicting = Annotated[Session, Depends(get_predicting, scope="function")]
-
-
-async def json_body(request: Request) -> Any:
-    """The decoded body. NaN and Infinity are let through: validation can point at them."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise WrongMediaType("the body must be sent as application/json")
-    body = await request.body()
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        mistake = Mistake("", "invalid_json", f"cannot be read as JSON{place}")
-        raise Invalid("the body is not JSON", [mistake], code="invalid_json") from error
-
-
-Body = Annotated[Any, Depends(json_body)]

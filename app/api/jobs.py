@@ -1,10 +1,11 @@
 """Jobs: submit, look, cancel, delete."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.deps import Body, Reading, RequestId, SettingsDep, StorageDep, Writing
+from app.api.body import Body, described
+from app.api.deps import Reading, RequestId, SettingsDep, StorageDep, Writing
 from app.api.schemas import JobDocument, JobList, job_document
 from app.services import jobs
 from app.tables import JobState
@@ -12,16 +13,10 @@ from training.spec import JobSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-SPECIFICATION: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": JobSpec.model_json_schema()}},
-    }
-}
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
-@router.post("", status_code=202, operation_id="create_job", openapi_extra=SPECIFICATION)
+@router.post("", status_code=202, operation_id="create_job", openapi_extra=described(JobSpec))
 def create(
     body: Body, session: Writing, settings: SettingsDep, request_id: RequestId, response: Response
 ) -> JobDocument:

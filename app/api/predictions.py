@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
-from pydantic import Field
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import Field, ValidationError
 
 from app import inference
+from app.api.body import Body, described
 from app.api.deps import Predicting, Reading, SettingsDep, StorageDep
 from app.api.schemas import Document
 from app.config import Settings
@@ -13,7 +14,7 @@ from app.errors import Invalid
 from app.services import jobs, models
 from app.storage import Storage
 from app.tables import ModelVersion
-from training.mistakes import Mistake
+from training.mistakes import Mistake, translate
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 
@@ -23,6 +24,20 @@ class PredictionRequest(Document):
 
     inputs: Annotated[list[Any], Field(min_length=1)]
     outputs: tuple[Literal["logits"], ...] = ()
+
+
+def asked(body: Body) -> PredictionRequest:
+    """The body as a request; raises ``Invalid`` with every mistake."""
+    try:
+        return PredictionRequest.model_validate(body)
+    except ValidationError as error:
+        found = translate(error, PredictionRequest, body)
+        raise Invalid("the request has mistakes", found) from error
+
+
+Asked = Annotated[PredictionRequest, Depends(asked)]
+Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+ASKED = described(PredictionRequest)
 
 
 class Predictions(Document):
@@ -40,10 +55,10 @@ class Examples(Document):
     data: list[dict[str, Any]]
 
 
-@router.post("/models/{name}/predict", operation_id="predict_newest")
+@router.post("/models/{name}/predict", operation_id="predict_newest", openapi_extra=ASKED)
 def newest(
     name: str,
-    body: PredictionRequest,
+    body: Asked,
     session: Predicting,
     storage: StorageDep,
     settings: SettingsDep,
@@ -52,11 +67,15 @@ def newest(
     return answered(name, models.find(session, name), body, storage, settings)
 
 
-@router.post("/models/{name}/versions/{version}/predict", operation_id="predict_version")
+@router.post(
+    "/models/{name}/versions/{version}/predict",
+    operation_id="predict_version",
+    openapi_extra=ASKED,
+)
 def of_version(
     name: str,
-    version: int,
-    body: PredictionRequest,
+    version: Version,
+    body: Asked,
     session: Predicting,
     storage: StorageDep,
     settings: SettingsDep,
@@ -65,10 +84,10 @@ def of_version(
     return answered(name, models.find(session, name, version), body, storage, settings)
 
 
-@router.post("/jobs/{job_id}/predict", operation_id="predict_by_job")
+@router.post("/jobs/{job_id}/predict", operation_id="predict_by_job", openapi_extra=ASKED)
 def of_job(
     job_id: str,
-    body: PredictionRequest,
+    body: Asked,
     session: Predicting,
     storage: StorageDep,
     settings: SettingsDep,

@@ -7,7 +7,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
 from app.errors import Invalid, ServiceError, Unavailable, problem
@@ -15,15 +15,19 @@ from training.mistakes import SENTENCES, Mistake
 
 log = structlog.get_logger()
 
+WHOLE = ("wrong_type", "must be a whole number")
+FORMS = SENTENCES | {"int_parsing": WHOLE, "int_parsing_size": WHOLE}
+"""The sentences of the specification; what is not JSON comes as text."""
+
 
 def install(app: FastAPI) -> None:
     """Registers the handlers."""
     app.add_exception_handler(ServiceError, refused)
     app.add_exception_handler(RequestValidationError, misread)
     app.add_exception_handler(HTTPException, not_routed)
-    app.add_exception_handler(OperationalError, database_away)
-    app.add_exception_handler(InterfaceError, database_away)
-    app.add_exception_handler(Exception, unexpected)
+    app.add_exception_handler(exc.OperationalError, database_away)
+    app.add_exception_handler(exc.InterfaceError, database_away)
+    app.add_exception_handler(exc.TimeoutError, database_away)  # every connection is in use
 
 
 def answer(
@@ -43,18 +47,15 @@ def refused(request: Request, error: Exception) -> JSONResponse:
 
 
 def misread(request: Request, error: Exception) -> JSONResponse:
-    """A path, query or body that does not have the form its route declares."""
+    """A path or query that does not have the form its route declares; bodies: ``app.api.body``."""
     assert isinstance(error, RequestValidationError)
     found = []
     for detail in error.errors():
         where, *steps = detail["loc"]
-        code, text = SENTENCES.get(detail["type"], ("wrong_type", "is not of the expected form"))
-        if detail["type"] == "extra_forbidden":
-            code, text = "unknown_field", "is not known here"
+        code, text = FORMS.get(detail["type"], ("wrong_type", "is not of the expected form"))
         pointer = "".join(f"/{step}" for step in steps)
         sentence = text.format(**detail.get("ctx", {}))
-        at = "" if where == "body" else f" ({where} parameter)"
-        found.append(Mistake(pointer, code, sentence + at))
+        found.append(Mistake(pointer, code, f"{sentence} ({where} parameter)"))
     return refused(request, Invalid("the request has mistakes", found))
 
 

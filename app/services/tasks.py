@@ -16,7 +16,7 @@ from training.check import UNLIMITED, check
 from training.mistakes import Mistake, unknown
 from training.plan import Plan
 
-ADDRESS = re.compile(r"([A-Za-z0-9_.]+)(?:\[(\d+(?:,\d+)*)\])?(?:,|$)")
+ADDRESS = re.compile(r"([A-Za-z0-9_.]+)(?:\[(\d{1,9}(?:,\d{1,9})*)\])?(?:,|$)")
 
 
 def ask_iteration(

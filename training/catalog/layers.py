@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, Strict
 
 from training.catalog.words import (
+    INT64,
     Buffer,
     Constant,
     Init,
@@ -19,9 +20,9 @@ from training.catalog.words import (
     spoken,
 )
 
-Size = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=INT64)]
 Pair = Size | Annotated[tuple[Size, Size], Strict(False)]
-Pad = Annotated[int, Field(ge=0)]
+Pad = Annotated[int, Field(ge=0, le=INT64)]
 PadPair = Pad | Annotated[tuple[Pad, Pad], Strict(False)]
 
 
@@ -134,8 +135,8 @@ class Flatten(LayerWord):
     """Merges the axes ``start_dim`` to ``end_dim`` (counted with the batch axis 0, as in torch)."""
 
     type: Literal["flatten"] = "flatten"
-    start_dim: Annotated[int, Field(ge=1)] = 1
-    end_dim: int = -1
+    start_dim: Size = 1
+    end_dim: Annotated[int, Field(ge=-INT64, le=INT64)] = -1
 
     def output_shape(self, shape: Shape) -> Shape:
         axes = len(shape) + 1

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from training.catalog.words import SpelledOut, Word
+from training.catalog.words import INT64, SpelledOut, Word
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=INT64)]
 
 
 class ScheduleWord(Word):
@@ -48,7 +48,7 @@ class Cosine(ScheduleWord):
 
     type: Literal["cosine"] = "cosine"
     eta_min: Annotated[float, Field(ge=0)] = 0.0
-    t_max: Annotated[int, Field(ge=1)] | None = None
+    t_max: Annotated[int, Field(ge=1, le=INT64)] | None = None
 
     def after_warmup(self, lr: float, n: int, iterations: int) -> float:
         angle = math.pi * n / (self.t_max or iterations)

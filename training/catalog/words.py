@@ -9,6 +9,10 @@ Shape = tuple[int, ...]
 """A shape without the batch axis: (features,) or (channels, height, width)."""
 
 
+INT64 = 2**63 - 1
+"""The largest whole number of a specification: what torch, JSON parsers and databases can hold."""
+
+
 class ShapeError(ValueError):
     """What comes in does not fit the layer; the message says what comes and what is expected."""
 
@@ -77,7 +81,7 @@ def resolved(init: Constant | Uniform | KaimingUniform, fan_in: int) -> Constant
     """The draw that an initialisation scheme means for a tensor with this fan-in."""
     if not isinstance(init, KaimingUniform):
         return init
-    bound = math.sqrt(6.0 / ((1.0 + init.a**2) * fan_in))
+    bound = math.sqrt(6.0 / ((1.0 + init.a * init.a) * fan_in))
     return Uniform(a=-bound, b=bound)
 
 

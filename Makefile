@@ -1,0 +1,94 @@
+# Fallline. `make help` prints the targets. Needs python >= 3.11 and nothing else; everything that is
+# installed, compiled or cached lives in .venv.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(CURDIR)/$(VENV)/cache
+CODE := app worker training fallline migrations tests benchmarks docs
+TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
+
+# Each of these tools would otherwise write to the home folder, to /tmp or beside the source.
+export PIP_NO_CACHE_DIR := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONPYCACHEPREFIX := $(CACHE)/python
+# With a place for it, compiled code is kept, or every worker would compile PyTorch anew.
+unexport PYTHONDONTWRITEBYTECODE
+export MPLCONFIGDIR := $(CACHE)/matplotlib
+export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
+export PYTEST_DEBUG_TEMPROOT := $(CURDIR)/$(VENV)/tmp
+# pip asks rustc for its version, and a rustup that was never used answers by making a home for itself.
+ifeq ($(wildcard $(HOME)/.rustup),)
+export RUSTUP_HOME ?= $(CACHE)/rustup
+endif
+
+##@ Use
+
+.PHONY: demo
+demo: $(VENV)/.run ## Train, watch and ask a model, start to finish, over HTTP
+	@exec $(BIN)/fallline demo $(ARGS)
+
+.PHONY: run
+run: $(VENV)/.run ## Start the whole service and stay; Ctrl-C stops all of it
+	@exec $(BIN)/fallline up $(ARGS)
+
+##@ Develop
+
+.PHONY: test
+test: $(VENV)/.dev ## Everything CI runs: format, lint, types, imports, tests
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports --cache-dir $(CACHE)/imports --no-logo
+	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix-only $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure: every script in benchmarks/ prints its table
+	@for script in $$(grep -l __main__ benchmarks/*.py); do \
+	  $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; \
+	done
+
+.PHONY: install
+install: $(VENV)/.dev ## Install all of it, run nothing
+
+.PHONY: clean
+clean: ## Remove caches and temporary files; what is installed stays
+	rm -rf $(CACHE) $(VENV)/tmp
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Print this
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ------------------------------------------------------------------------------ the environment
+# A stamp says that a step ended well, so an interrupted installation starts again where it must and
+# a finished one costs nothing.
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Fallline needs Python 3.11 or newer, and this is " + sys.version.split()[0] + \
+	  ": try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements.lock pyproject.toml
+	@echo "Installing Fallline into $(VENV): once, mostly PyTorch."
+	$(BIN)/python -m pip install torch==$(TORCH)
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(BIN)/python -m pip install --quiet -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,64 @@
+"""What a client sends: JSON, decoded, with nothing in it that could not be kept."""
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+
+from app.errors import Invalid, WrongMediaType
+from training.mistakes import MOST, Mistake
+
+ESCAPES = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+"""Only an escape can bring into JSON what ``UNKEPT`` finds; a body without one is not searched."""
+UNKEPT = re.compile("[\0\ud800-\udfff]")
+"""PostgreSQL keeps no NUL, and half a surrogate pair is no character at all."""
+
+
+async def json_body(request: Request) -> Any:
+    """The decoded body. NaN and Infinity are let through: validation can point at them."""
+    media_type = request.headers.get("content-type", "").partition(";")[0]
+    if media_type.strip().lower() != "application/json":
+        raise WrongMediaType("the body must be sent as application/json")
+    body = await request.body()
+    try:
+        document = json.loads(body.decode())
+    except (ValueError, RecursionError) as error:
+        place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        mistake = Mistake("", "invalid_json", f"cannot be read as JSON{place}")
+        raise Invalid("the body is not JSON", [mistake], code="invalid_json") from error
+    if ESCAPES.search(body) and (found := list(islice(unkept(document), MOST))):
+        raise Invalid("the body holds characters that cannot be kept", found)
+    return document
+
+
+def unkept(document: Any) -> Iterator[Mistake]:
+    """Every string that could not be stored; a loop, for JSON may be as deep as the stack."""
+    waiting = deque([("", document)])
+    while waiting:
+        at, value = waiting.popleft()
+        if isinstance(value, str) and UNKEPT.search(value):
+            yield Mistake(at, "unsupported_character", "must not hold NUL or half a character")
+        elif isinstance(value, list):
+            waiting += [(f"{at}/{i}", item) for i, item in enumerate(value)]
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if UNKEPT.search(key):
+                    sentence = "has a name that holds NUL or half a character"
+                    yield Mistake(at, "unsupported_character", sentence)
+                else:
+                    step = key.replace("~", "~0").replace("/", "~1")
+                    waiting.append((f"{at}/{step}", item))
+
+
+def described(model: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says about a body that is read here."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+Body = Annotated[Any, Depends(json_body)]

@@ -1,0 +1,51 @@
+"""`fallline up`: the service on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+
+from fallline import interrupts
+from fallline.embedded import Embedded
+
+
+def up(home: Path, host: str, port: int, console: Console) -> None:
+    """Start everything, say where it is, and stay; returns when it was asked to stop.
+
+    Raises `StartFailed` if it cannot start or a part dies; all else has then been stopped.
+    """
+    interrupts.listen()
+    try:
+        status = console.status("Starting")
+        with status, Embedded(home, host=host, port=port, report=reporter(status)) as service:
+            status.stop()
+            announce(service, console)
+            service.wait()
+    except KeyboardInterrupt:
+        console.print("Fallline has stopped.")
+
+
+def reporter(status: Status) -> Callable[[str], None]:
+    """Show each step beside a spinner, or as a line where no terminal could show one."""
+    if not status.console.is_terminal:
+        return lambda step: status.console.print(f"{step} …")
+
+    def report(step: str) -> None:
+        status.update(f"{step} …")
+        status.start()
+
+    return report
+
+
+def announce(service: Embedded, console: Console) -> None:
+    """Print where the service is, and its key if this start has made it."""
+    key = f"{service.home / 'key'}"
+    rows = {"URL": service.url, "Key": key, "Logs": f"{service.home / 'logs'}"}
+    if service.key_is_new:
+        rows["Key"] = f"{service.key}\n         shown this once, and kept in {key}"
+    console.print("Fallline is running; Ctrl-C stops it.", style="bold")
+    for name, value in rows.items():
+        console.print(f"  {name:<6} {value}", markup=False, soft_wrap=True)

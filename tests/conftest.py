@@ -1,0 +1,86 @@
+"""Fixtures. A test that asks for one of these runs twice, as [sqlite] and as [postgresql].
+
+database_url        a fresh, migrated database
+empty_database_url  a fresh one without a table
+service             the whole service, shared by the session
+api                 the same without a worker: jobs stay queued
+own_service         starts private ones, for tests that kill things
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from tests.databases import KINDS, ROOT, Database
+from tests.servers import Process
+from tests.service import Service, running
+
+# The tests bring their own servers: neither the developer's Fallline nor their PostgreSQL.
+for name in list(os.environ):
+    if name.startswith(("FALLLINE_", "PG")):
+        del os.environ[name]
+
+# The same examples on every machine and every run, and no deadline on a busy one.
+settings.register_profile("fallline", derandomize=True, deadline=None)
+settings.load_profile("fallline")
+set_hypothesis_home_dir(ROOT / ".venv/cache/hypothesis")
+
+
+@pytest.fixture(scope="session", params=list(KINDS))
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    with KINDS[request.param]() as database:
+        yield database
+
+
+@pytest.fixture
+def database_url(database: Database) -> Iterator[str]:
+    with database.migrated() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(database: Database) -> Iterator[str]:
+    with database.empty() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def service(database: Database) -> Iterator[Service]:
+    with database.empty() as url, running(url, workers=1) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def api(database: Database) -> Iterator[Service]:
+    with database.empty() as url, running(url, workers=0) as service:
+        yield service
+
+
+@pytest.fixture
+def own_service(database: Database) -> Iterator[Callable[..., Service]]:
+    """``own_service(workers=2, lease_seconds=3)``: other keywords become FALLLINE_ settings.
+
+    A worker has one training process unless told otherwise: each of them imports torch.
+    """
+    with ExitStack() as stack:
+
+        def start(workers: int = 1, **options: object) -> Service:
+            url = stack.enter_context(database.empty())
+            options = {"worker_processes": 1, **options}
+            return stack.enter_context(running(url, workers=workers, **options))
+
+        yield start
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of every running process's log under a test that failed."""
+    report = yield
+    if report.failed:
+        for process in Process.running:
+            report.sections.append((f"{process.name} (pid {process.pid})", process.tail()))
+    return report

@@ -1,0 +1,101 @@
+"""The client against the real service, on both databases."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fallline import ApiError, Client
+from fallline.demo import ONE_WEIGHT
+from tests.service import Service
+
+SPEC: dict[str, Any] = {
+    "dataset": "iris",
+    "split": {"test": 0.2},
+    "model": [{"type": "linear", "out_features": 3}],
+    "loss": "cross_entropy",
+    "optimizer": {"type": "sgd", "lr": 0.1},
+    "batch_size": 32,
+    "iterations": 50,
+}
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    with Client(service.url, service.key) as client:
+        yield client
+
+
+def test_a_job_from_its_post_to_a_prediction(client: Client) -> None:
+    posted = client.jobs.create({**SPEC, "name": "client-iris"})
+    seen: list[int] = []
+    for now, new in client.jobs.follow(posted["id"], every=0.01):
+        job = now
+        seen += new["loss"].iterations
+    assert job["state"] == "succeeded", job
+    assert seen == list(range(50))
+    assert client.jobs.points(job["id"]).iterations == seen
+
+    examples = client.jobs.examples(job["id"], split="test", limit=3)
+    inputs = [example["input"] for example in examples]
+    by_job = client.jobs.predict(job["id"], inputs)
+    assert client.models.predict("client-iris", inputs, version=by_job["version"]) == by_job
+    assert [math.isclose(sum(p["probabilities"]), 1, rel_tol=1e-5) for p in by_job["predictions"]]
+
+
+def test_a_page_of_metrics_goes_on_where_it_says(client: Client) -> None:
+    job = client.jobs.wait(client.jobs.create(SPEC)["id"])
+    first = client.jobs.metrics(job["id"], limit=20)
+    assert first.series["loss"].iterations == list(range(20))
+    second = client.jobs.metrics(job["id"], after=first.next_after, limit=100)
+    assert second.series["loss"].iterations == list(range(20, 50))
+    assert (second.state, second.complete, second.next_after) == ("succeeded", True, None)
+
+
+def test_an_iteration_is_computed_again(client: Client) -> None:
+    job = client.jobs.wait(client.jobs.create(SPEC)["id"])
+    state = client.jobs.iteration(job["id"], 7, parameters=["0.bias"])
+    assert state["loss"] == client.jobs.points(job["id"]).values[7]
+    assert state["parameters"]["0.bias"]["shape"] == [3]
+
+
+def test_the_losses_of_a_job_that_diverges_are_floats(client: Client) -> None:
+    wild = {**ONE_WEIGHT, "optimizer": {"type": "sgd", "lr": 1e30}, "iterations": 100}
+    job = client.jobs.wait(client.jobs.create(wild)["id"])
+    assert job["error"] is not None
+    assert job["error"]["category"] == "diverged"
+    assert not all(map(math.isfinite, client.jobs.points(job["id"]).values))
+
+
+def test_all_mistakes_of_a_specification_come_in_one_error(client: Client) -> None:
+    wrong = {**SPEC, "model": [{"type": "linera"}], "iterations": -1}
+    with pytest.raises(ApiError) as refused:
+        client.jobs.create(wrong)
+    assert refused.value.status == 422
+    assert {mistake.pointer for mistake in refused.value.errors} >= {"/iterations"}
+    assert all(mistake.pointer in str(refused.value) for mistake in refused.value.errors)
+    assert len(refused.value.errors) >= 2
+
+
+def test_a_list_is_newest_first_and_paged(client: Client) -> None:
+    ids = [client.jobs.create(SPEC)["id"] for _ in range(3)]
+    page = client.jobs.list(limit=2)
+    assert [job["id"] for job in page["data"]] == [ids[2], ids[1]]
+    assert client.jobs.list(limit=1, after=page["next"])["data"][0]["id"] == ids[0]
+
+
+def test_a_job_is_cancelled_and_deleted(client: Client) -> None:
+    job = client.jobs.create({**SPEC, "iterations": 1_000_000})
+    client.jobs.cancel(job["id"])
+    assert client.jobs.wait(job["id"], every=0.02)["state"] == "cancelled"
+    client.jobs.delete(job["id"])
+    with pytest.raises(ApiError) as gone:
+        client.jobs.get(job["id"])
+    assert gone.value.status == 404
+
+
+def test_a_wrong_key_is_refused(service: Service) -> None:
+    with Client(service.url, "wrong") as client, pytest.raises(ApiError) as refused:
+        client.jobs.list()
+    assert refused.value.status == 401

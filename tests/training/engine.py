@@ -1,0 +1,158 @@
+"""Jobs for the engine's tests: small ones, made ready and run to their end."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.specifications import Specification
+from training.check import check
+from training.data import Data, load
+from training.numerics import Numerics
+from training.plan import Plan
+from training.run import Block, Checkpoint, Evaluation, Outcome, Training, train
+
+FLOAT32 = Numerics(torch.device("cpu"))
+FLOAT64 = Numerics(torch.device("cpu"), torch.float64)
+
+OPTIMIZERS: dict[str, Specification] = {
+    "sgd": {"type": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+    "adam": {"type": "adam", "lr": 0.01, "amsgrad": True, "weight_decay": 0.01},
+    "adamw": {"type": "adamw", "lr": 0.01, "betas": [0.8, 0.95]},
+}
+"""One of each, with state to carry along."""
+
+
+def table(rows: int, features: int, seed: int = 0) -> Any:
+    """Made-up numbers, as JSON."""
+    return np.random.default_rng(seed).normal(size=(rows, features)).round(3).tolist()
+
+
+def images(rows: int, *shape: int, seed: int = 0) -> Any:
+    """Made-up images, as JSON."""
+    return np.random.default_rng(seed).normal(size=(rows, *shape)).round(3).tolist()
+
+
+def regression(**sections: Any) -> Specification:
+    """A small network with tanh on made-up numbers: 40 rows, 3 features, 2 targets."""
+    x = np.array(table(40, 3))
+    y = np.stack([np.sin(x.sum(1)), x[:, 0] * x[:, 1]], 1)
+    return {
+        "dataset": {"x": x.tolist(), "y": y.round(3).tolist()},
+        "split": {"validation": 0.2, "test": 0.1},
+        "model": [
+            {"type": "linear", "out_features": 8},
+            "tanh",
+            {"type": "linear", "out_features": 2},
+        ],
+        "loss": "mse_loss",
+        "optimizer": {"type": "sgd", "lr": 0.05},
+        "batch_size": 7,
+        "iterations": 40,
+        **sections,
+    }
+
+
+def cnn(**sections: Any) -> Specification:
+    """A small CNN with all that carries state or noise: 48 images, two channels, three classes."""
+    return {
+        "dataset": {"x": images(48, 2, 6, 6), "y": [i % 3 for i in range(48)]},
+        "split": {"validation": 0.25},
+        "model": [
+            {"type": "conv2d", "out_channels": 4, "kernel_size": 3, "padding": 1},
+            {"type": "batch_norm2d", "name": "norm"},
+            "relu",
+            {"type": "max_pool2d", "kernel_size": 2},
+            {"type": "dropout", "p": 0.25},
+            {"type": "linear", "out_features": 8},
+            "batch_norm1d",
+            "sigmoid",
+            {"type": "dropout", "p": 0.4, "name": "last_drop"},
+            {"type": "linear", "out_features": 3},
+        ],
+        "loss": {"type": "cross_entropy", "label_smoothing": 0.1},
+        "optimizer": {"type": "sgd", "lr": 0.05, "momentum": 0.9},
+        "schedule": {"type": "cosine", "warmup_iterations": 5},
+        "batch_size": 8,
+        "iterations": 40,
+        **sections,
+    }
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job made ready."""
+
+    plan: Plan
+    data: Data
+    numerics: Numerics
+
+    def training(self) -> Training:
+        """A process that trains it."""
+        return Training(self.plan, self.data, self.numerics)
+
+
+def ready(specification: Specification, numerics: Numerics = FLOAT32) -> Job:
+    """Checked, loaded, prepared."""
+    plan = check(specification)
+    return Job(plan, load(plan, numerics), numerics)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """All that a job left behind."""
+
+    losses: NDArray[np.float32]
+    evaluations: list[Evaluation]
+    outcome: Outcome
+    checkpoints: list[Checkpoint]
+
+    def bits(self) -> tuple[bytes, list[Evaluation], str, int, Any, bytes, dict[str, bytes]]:
+        """What two runs of the same job must share."""
+        end = self.outcome
+        return (
+            self.losses.tobytes(),
+            self.evaluations,
+            end.reason,
+            end.iteration,
+            end.result,
+            bits(end.weights.parameters),
+            {name: bits(tensor) for name, tensor in end.weights.buffers.items()},
+        )
+
+
+def bits(tensor: Tensor) -> bytes:
+    """A tensor's content, for comparisons that know NaN and −0."""
+    return tensor.detach().cpu().contiguous().numpy().tobytes()
+
+
+def gathered(blocks: list[Block]) -> Ended:
+    """The series of all blocks, which must follow one another."""
+    for before, after in zip(blocks, blocks[1:], strict=False):
+        assert after.first == before.first + len(before.losses) == before.checkpoint.iteration
+        assert before.outcome is None
+    outcome = blocks[-1].outcome
+    assert outcome is not None
+    return Ended(
+        np.concatenate([block.losses for block in blocks]),
+        [evaluation for block in blocks for evaluation in block.evaluations],
+        outcome,
+        [block.checkpoint for block in blocks],
+    )
+
+
+def trained(job: Job, resume: Checkpoint | None = None) -> Ended:
+    """The job through ``train``, to its end."""
+    return gathered(list(train(job.plan, job.data, job.numerics, resume)))
+
+
+def stepped(job: Job, seconds: float = 0.0, start: Checkpoint | None = None) -> Ended:
+    """The job block by block; 0 seconds is one iteration a block."""
+    training = job.training()
+    blocks = [training.block(start or training.beginning(), seconds)]
+    while blocks[-1].outcome is None:
+        blocks.append(training.block(blocks[-1].checkpoint, seconds))
+    return gathered(blocks)
