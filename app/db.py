@@ -178,10 +178,10 @@ def only_own_rows(state: ORMExecuteState) -> None:
 
 
 @event.listens_for(Session, "before_flush")
-def own_new_rows(session: Session, context: UOWTransaction, instances: object) -> None:
-    """New rows of a tenant's session are that tenant's."""
+def own_written_rows(session: Session, context: UOWTransaction, instances: object) -> None:
+    """What a tenant's session writes is that tenant's."""
     tenant_id = session.info.get("tenant_id")
-    for row in session.new:
+    for row in (*session.new, *session.dirty):
         if isinstance(row, TenantOwned) and tenant_id is not None:
             assert row.tenant_id in (None, tenant_id), "a row of another tenant"
             row.tenant_id = tenant_id

@@ -37,18 +37,11 @@ def ring(queue: str) -> bool:
     return True
 
 
-def bells(queue: str) -> int:
-    """How many bells wait to be heard; raises when the broker is away."""
-    with producer().connection_for_write() as connection:
-        return int(connection.default_channel.client.llen(queue))
-
-
-def reachable() -> bool:
-    """Whether the broker answers."""
+def bells(queue: str) -> int | None:
+    """How many bells wait to be heard; ``None`` when the broker does not answer."""
+    connection = producer().connection_for_write()
     try:
-        bells(TRAINING)
-    except (OperationalError, OSError):
-        return False
-    except producer().connection_for_write().connection_errors:
-        return False
-    return True
+        with connection:
+            return int(connection.default_channel.client.llen(queue))
+    except (OperationalError, *connection.connection_errors):
+        return None

@@ -42,8 +42,9 @@ class Embedded:
     """A Fallline service with its data in `home`; a context manager that starts and stops it.
 
     `port` 0 takes a free one. `settings` are the FALLLINE_ variables the parts get beside the ones
-    that are set here (default: those of our own environment). `report` is told each step. Raises
-    `StartFailed`, after everything that was started has been stopped.
+    that are set here (default: those of our own environment); with FALLLINE_BROKER_URL among them
+    no Redis is started. `report` is told each step. Raises `StartFailed`, after everything that was
+    started has been stopped.
     """
 
     def __init__(
@@ -157,7 +158,7 @@ class Embedded:
         self._until(lambda: self._answers("/healthz"), API_SECONDS, "The API")
 
     def _start_worker(self, settings: dict[str, str]) -> None:
-        self._report("Starting the worker")
+        self._report("Starting the worker; each of its processes imports PyTorch")
         self._launch("worker", module("worker"), settings)
         self._until(lambda: self._answers("/readyz"), WORKER_SECONDS, "The worker")
 

@@ -30,7 +30,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
 
 def decode(content: bytes, numerics: Numerics) -> Checkpoint:
     """The checkpoint in ``content``, on the job's device; raises ``UnreadableFile``."""
-    loaded, facts = unpack(content, format=FORMAT)
+    loaded, facts = unpack(content, expected=FORMAT)
     tensors = {name: tensor.to(numerics.device) for name, tensor in loaded.items()}
     state = State(tensors["parameters"], under("buffers", tensors), under("slots", tensors))
     best = None

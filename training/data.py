@@ -160,4 +160,5 @@ def standard(values: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats]:
 
 def extent(values: Floats, axes: tuple[int, ...]) -> Floats:
     """Largest minus smallest."""
-    return (values.max(axes, keepdims=True) - values.min(axes, keepdims=True))[0]
+    found: Floats = (values.max(axes, keepdims=True) - values.min(axes, keepdims=True))[0]
+    return found

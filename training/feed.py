@@ -1,7 +1,6 @@
 """What iteration n is given, as a function of n alone."""
 
 import torch
-from torch import Tensor
 
 from training.catalog.layers import Dropout
 from training.data import Part

@@ -1,5 +1,6 @@
-"""The forward pass of every layer, as a function of tensors. Shapes: B batch, C channels, F features.
+"""The forward pass of every layer, as a function of tensors.
 
+Shapes: B batch, C channels, H height, W width, F features.
 Argument checks are the catalogue's; here the words are known to fit.
 """
 

@@ -1,4 +1,7 @@
-"""Losses as functions of tensors: the mean over the batch, a scalar. B batch, C classes, D outputs."""
+"""Losses as functions of tensors: the mean over the batch, a scalar.
+
+B batch, C classes, D outputs.
+"""
 
 from collections.abc import Callable
 from typing import Any

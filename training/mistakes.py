@@ -91,9 +91,7 @@ def either(first: Mistake, second: Mistake) -> Mistake:
     """A union of plain types reports every arm that did not match: one sentence names both."""
     start = "must be "
     if first.message.startswith(start) and second.message.startswith(start):
-        return first._replace(
-            message=f"{first.message} or {second.message.removeprefix(start)}"
-        )
+        return first._replace(message=f"{first.message} or {second.message.removeprefix(start)}")
     return second if first.code == "wrong_type" else first
 
 

@@ -54,7 +54,7 @@ class Predictor:
 
     def __init__(self, content: bytes, numerics: Numerics | None = None) -> None:
         self.numerics = numerics or Numerics.on("cpu")
-        tensors, facts = unpack(content, format=FORMAT)
+        tensors, facts = unpack(content, expected=FORMAT)
         self.input_shape: tuple[int, ...] = tuple(facts["input_shape"])
         self.labels: list[int | str] | None = facts["labels"]
         self.network = Network(follow(Model.model_validate(facts["model"]), self.input_shape))

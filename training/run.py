@@ -1,8 +1,8 @@
-"""The loop: ``train`` yields blocks of iterations until the job has ended or nobody asks for more."""
+"""The loop: ``train`` yields blocks of iterations until the job ends or nobody asks for more."""
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -43,7 +43,7 @@ class Checkpoint:
 
     iteration: int
     state: State
-    counters: Counters = Counters()
+    counters: Counters = field(default_factory=Counters)
     best: Weights | None = None
 
 

@@ -1,4 +1,4 @@
-"""Ways to run a step. All runners here are of one numerics class, *sequential*: equal to the bit."""
+"""Ways to run a step. All runners here are of one numerics class, *sequential*: equal bits."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol

@@ -99,4 +99,4 @@ class JobSpec(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_every_seconds: Annotated[float, Field(ge=0)] = 10.0
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    metadata: Annotated[dict[str, str], Field(max_length=50)] = {}
+    metadata: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)

@@ -1,4 +1,7 @@
-"""Named tensors and JSON facts in one file: safetensors, the facts in its metadata. Never pickle."""
+"""Named tensors and JSON facts in one file: safetensors, the facts in its metadata.
+
+Never pickle.
+"""
 
 import hashlib
 import json
@@ -23,8 +26,8 @@ def pack(tensors: Tensors, facts: dict[str, Any]) -> bytes:
     return save(copies, {"fallline": text, "sha256": digest(copies, text)})
 
 
-def unpack(content: bytes, *, format: str) -> tuple[Tensors, dict[str, Any]]:
-    """Tensors (on the CPU) and facts of a file whose facts say this ``format``."""
+def unpack(content: bytes, *, expected: str) -> tuple[Tensors, dict[str, Any]]:
+    """Tensors (on the CPU) and facts of a file whose facts say the ``expected`` format."""
     try:
         tensors = load(content)
         # The layout is the format's own: a little-endian length, then that much JSON.
@@ -36,8 +39,8 @@ def unpack(content: bytes, *, format: str) -> tuple[Tensors, dict[str, Any]]:
     if digest(tensors, text) != sealed:
         raise UnreadableFile("its content has changed since it was written")
     facts = json.loads(text)
-    if facts.get("format") != format:
-        raise UnreadableFile(f"format {facts.get('format')!r}, expected {format!r}")
+    if facts.get("format") != expected:
+        raise UnreadableFile(f"format {facts.get('format')!r}, expected {expected!r}")
     return tensors, facts
 
 
@@ -46,7 +49,7 @@ def digest(tensors: Tensors, facts: str) -> str:
     seen = hashlib.sha256(facts.encode())
     for name, tensor in sorted(tensors.items()):
         seen.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        seen.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        seen.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return seen.hexdigest()
 
 

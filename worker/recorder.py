@@ -75,7 +75,9 @@ class Recorder:
     def prepare(self, entry: Entry) -> Prepared:
         """Everything but the transaction: files are durable before a row names them."""
         block = entry.block
-        chunks = self.losses(block) + [row for e in block.evaluations for row in self.evaluation(e)]
+        rows = self.losses(block) + [row for e in block.evaluations for row in self.evaluation(e)]
+        # Each evaluation rewrites the open chunk, and PostgreSQL takes a row once a statement.
+        chunks = list({(row["series"], row["first_iteration"]): row for row in rows}.values())
         done = block.first + len(block.losses)
         self.iteration = max(self.iteration, done)
         changes: dict[str, Any] = {

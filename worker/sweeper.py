@@ -60,7 +60,7 @@ class Sweeper:
                 queue.INTERACTIVE: waits(session, Task, TaskState.QUEUED),
             }
         for name, work in waiting.items():
-            if work and queue.reachable() and queue.bells(name) == 0:
+            if work and queue.bells(name) == 0:
                 queue.ring(name)
 
 

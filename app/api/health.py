@@ -37,7 +37,7 @@ async def healthz() -> Alive:
 def readyz(database: DatabaseDep, response: Response) -> Readiness:
     """Database, broker, and at least one warm worker of each pool."""
     checks = database_checks(database)
-    checks["broker"] = "ok" if queue.reachable() else "does not answer"
+    checks["broker"] = "does not answer" if queue.bells(queue.TRAINING) is None else "ok"
     ready = set(checks.values()) == {"ok"}
     response.status_code = 200 if ready else 503
     return Readiness(status="ready" if ready else "not_ready", checks=checks)

@@ -1,5 +1,6 @@
 """Reading recorded series back: every iteration, exactly as it was stored."""
 
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -66,14 +67,16 @@ def points(session: Session, job_id: str, name: str, after: int | None, limit: i
     iterations: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
     values: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
     count = 0
-    for chunk in session.scalars(query.execution_options(yield_per=64)):
-        n = chunk.first_iteration + chunk.stride * np.arange(len(chunk.values))
-        new = n > (-1 if after is None else after)
-        iterations.append(n[new])
-        values.append(chunk.values[new])
-        count += int(new.sum())
-        if count >= limit:
-            break
+    # Closed, for the server holds what was not fetched.
+    with closing(session.scalars(query.execution_options(yield_per=64))) as chunks:
+        for chunk in chunks:
+            n = chunk.first_iteration + chunk.stride * np.arange(len(chunk.values))
+            new = n > (-1 if after is None else after)
+            iterations.append(n[new])
+            values.append(chunk.values[new])
+            count += int(new.sum())
+            if count >= limit:
+                break
     return Points(np.concatenate(iterations), np.concatenate(values))
 
 

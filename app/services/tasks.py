@@ -60,9 +60,7 @@ def addresses(plan: Plan, text: str | None) -> list[Any] | None:
     if text is None:
         return None
     known, found, end = plan.parameters, [], 0
-    for match in ADDRESS.finditer(text):
-        if match.start() != end:
-            break
+    while match := ADDRESS.match(text, end):
         end, (name, index) = match.end(), match.groups()
         place = [int(i) for i in index.split(",")] if index else []
         if name not in known:

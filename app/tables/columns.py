@@ -1,5 +1,6 @@
 """Column types that tables share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,15 @@ from numpy.typing import NDArray
 from psycopg import adapters
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
-from sqlalchemy import JSON, REAL, Dialect, LargeBinary
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy import JSON, ColumnElement, Dialect, LargeBinary, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 Floats = NDArray[np.float32]
 
 FLOAT4_OID, FLOAT4_ARRAY_OID = 700, 1021
+HEADER_BYTES = 20
+ELEMENT = np.dtype([("length", ">i4"), ("value", ">f4")])
 
 
 def Json(*, none_as_null: bool = False) -> TypeEngine[Any]:  # noqa: N802 -- reads as the type it is
@@ -42,29 +45,31 @@ class FloatArray(TypeDecorator[Floats]):
         return value.astype("<f4").tobytes()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Floats | None:
-        """float32 again, whatever the driver made of it; bits are kept."""
-        if value is None:
-            return None
-        if isinstance(value, bytes):
-            return np.frombuffer(value, dtype="<f4").astype(np.float32)
-        return np.array(value, dtype=np.float32)
+        """float32 again, to the bit; on PostgreSQL ``Real4Array`` has seen to it."""
+        if value is None or isinstance(value, np.ndarray):
+            return value
+        return np.frombuffer(value, dtype="<f4").astype(np.float32)
 
 
-class Real4Array(ARRAY[float]):
-    """``real[]`` whose values are handed to the driver as they are."""
+class Real4Array(UserDefinedType[Any]):
+    """``real[]`` in PostgreSQL's binary format, both ways: as text every NaN would be the same.
+
+    Not SQLAlchemy's ARRAY: its drivers replace a subclass by their own, with lists of floats.
+    """
 
     cache_ok = True
 
-    def __init__(self) -> None:
-        super().__init__(REAL)
+    def get_col_spec(self, **kw: Any) -> str:
+        """As ARRAY(REAL) calls it."""
+        return "REAL[]"
 
-    def bind_processor(self, dialect: Dialect) -> None:
-        """No conversion an element: numpy builds the whole message."""
-        return
+    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The driver asks for text; the server's own function gives the binary form."""
+        return func.array_send(colexpr, type_=self)
 
-    def bind_expression(self, bindvalue: Any) -> None:
-        """No cast either: the message carries its type."""
-        return
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[bytes], Floats]:
+        """From that form."""
+        return received
 
 
 class ArrayDumper(Dumper):
@@ -77,9 +82,15 @@ class ArrayDumper(Dumper):
         """Header (1 dimension, no nulls, element type, length, lower bound), then length and value
         of each element, all big-endian."""
         header = np.array([1, 0, FLOAT4_OID, len(obj), 1], dtype=">i4")
-        elements = np.empty(len(obj), dtype=[("length", ">i4"), ("value", ">f4")])
+        elements = np.empty(len(obj), dtype=ELEMENT)
         elements["length"], elements["value"] = 4, obj
         return header.tobytes() + elements.tobytes()
+
+
+def received(message: bytes) -> Floats:
+    """What ``ArrayDumper`` made of an array; an empty one has a shorter header, and no more."""
+    elements = np.frombuffer(message[HEADER_BYTES:], dtype=ELEMENT)
+    return elements["value"].astype(np.float32)
 
 
 adapters.register_dumper(np.ndarray, ArrayDumper)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from app.db import Database
 from app.ids import new_id
 from app.services.keys import SCOPES, mint
-from app.tables import Tenant
+from app.tables import Job, Model, Tenant
 from tests.app.talk import DIGITS, Document, trained
 from tests.databases import ROOT
+from tests.databases import Database as Kind
 from tests.servers import Process, eventually
 from tests.service import Service, free_port
 from tests.specifications import ONE_WEIGHT
@@ -101,12 +102,23 @@ def alive(client: httpx2.Client) -> bool:
         return False
 
 
+@pytest.fixture(scope="session")
+def shared_rows(database: Kind) -> Iterator[Database]:
+    """To copy a database for every test would take longer than the tests do."""
+    with database.migrated() as url:
+        rows = Database(url)
+        yield rows
+        rows.dispose()
+
+
 @pytest.fixture
-def rows(database_url: str) -> Iterator[Database]:
-    """A database with the tenant ``default`` and nothing else."""
-    database = Database(database_url)
-    yield database
-    database.dispose()
+def rows(shared_rows: Database) -> Iterator[Database]:
+    """A database with the tenant ``default``, its key, and nothing else."""
+    yield shared_rows
+    with shared_rows.session() as session:
+        for table in (Job, Model):
+            session.execute(delete(table))
+        session.execute(delete(Tenant).where(Tenant.name != "default"))
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """The client against the real service, on both databases."""
 
+import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from fallline import ApiError, Client
-from fallline.demo import ONE_WEIGHT
+from fallline.demo import NEXT, ONE_WEIGHT
 from tests.service import Service
 
 SPEC: dict[str, Any] = {
@@ -76,6 +78,12 @@ def test_all_mistakes_of_a_specification_come_in_one_error(client: Client) -> No
     assert {mistake.pointer for mistake in refused.value.errors} >= {"/iterations"}
     assert all(mistake.pointer in str(refused.value) for mistake in refused.value.errors)
     assert len(refused.value.errors) >= 2
+
+
+def test_the_specification_that_the_demo_suggests_is_a_good_one(client: Client) -> None:
+    suggested = re.search(r"-d '(.*?)'", NEXT, re.DOTALL)
+    assert suggested
+    assert client.jobs.wait(client.jobs.create(json.loads(suggested[1]))["id"])["error"] is None
 
 
 def test_a_list_is_newest_first_and_paged(client: Client) -> None:

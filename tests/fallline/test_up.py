@@ -18,7 +18,7 @@ import pytest
 from fallline import Client
 from tests.databases import ROOT
 from tests.fallline.processes import processes_of
-from tests.servers import eventually
+from tests.servers import Redis, eventually
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
@@ -177,6 +177,29 @@ def test_ctrl_c_while_it_starts_leaves_nothing(start: Start, home: Path) -> None
     up.wait_for("(Starting the API)")
     assert up.end(signal.SIGINT) == 0
     nothing_is_left(home)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_what_is_stopping(start: Start, home: Path) -> None:
+    up = start("--port", "0")
+    up.wait_for("(Starting the worker)")
+    (supervisor,) = eventually(lambda: parts_that_run(home, "worker", up), "the worker runs")
+    supervisor.suspend()  # deaf to SIGTERM
+    up.process.send_signal(signal.SIGINT)
+    up.wait_for("(Stopping worker)")
+    assert up.end(signal.SIGINT) == 0
+    nothing_is_left(home)
+
+
+def test_a_broker_of_the_environment_is_used(
+    start: Start, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = Redis()
+    monkeypatch.setenv("FALLLINE_BROKER_URL", redis.url)
+    up = start("--port", "0")
+    up.wait_for("(Starting the API)")
+    assert "Starting Redis" not in up.text()
+    assert up.end(signal.SIGINT) == 0
+    redis.close()
 
 
 def test_a_home_with_a_long_path_works_too(start: Start, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Jobs for the engine's tests: small ones, made ready and run to their end."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,7 +132,7 @@ def bits(tensor: Tensor) -> bytes:
 
 def gathered(blocks: list[Block]) -> Ended:
     """The series of all blocks, which must follow one another."""
-    for before, after in zip(blocks, blocks[1:], strict=False):
+    for before, after in itertools.pairwise(blocks):
         assert after.first == before.first + len(before.losses) == before.checkpoint.iteration
         assert before.outcome is None
     outcome = blocks[-1].outcome

@@ -18,9 +18,7 @@ Decode = Callable[[bytes], Any]
 def kept(optimizer: str = "adam") -> Checkpoint:
     """A checkpoint with all that one can hold."""
     rules = {"early_stopping": {"patience": 9}, "convergence": {"tolerance": 1e-9, "window": 4}}
-    job = ready(
-        cnn(iterations=6, evaluate_every=2, optimizer=OPTIMIZERS[optimizer], **rules)
-    )
+    job = ready(cnn(iterations=6, evaluate_every=2, optimizer=OPTIMIZERS[optimizer], **rules))
     return stepped(job).checkpoints[4]
 
 
@@ -107,17 +105,19 @@ def test_a_file_of_another_format_is_refused() -> None:
         decode_checkpoint(future)
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"\x80\x04\x95", b"PK\x03\x04" + b"\0" * 99, b"\xff" * 64])
+@pytest.mark.parametrize(
+    "content", [b"", b"x", b"\x80\x04\x95", b"PK\x03\x04" + b"\0" * 99, b"\xff" * 64]
+)
 def test_what_is_no_file_of_ours_is_unreadable(content: bytes) -> None:
     with pytest.raises(UnreadableFile, match="not a file of this service"):
-        unpack(content, format="fallline model 1")
+        unpack(content, expected="fallline model 1")
 
 
 def test_tensors_that_share_memory_are_kept_apart() -> None:
     both = torch.arange(6.0)
     tensors, facts = unpack(
         pack({"all": both, "half": both[:3], "scalar": torch.tensor(7)}, {"format": "f", "n": 1}),
-        format="f",
+        expected="f",
     )
     assert tensors["all"].tolist() == [0, 1, 2, 3, 4, 5]
     assert tensors["half"].tolist() == [0, 1, 2]

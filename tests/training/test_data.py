@@ -1,5 +1,6 @@
 """Data: split evenly, prepared by what the training split says."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_splits_are_exact_disjoint_and_cover_the_data(
     )
     found = splits(plan)
     rows = BUNDLED[name].rows
-    assert sorted(sum(found.values(), [])) == list(range(rows))
+    assert sorted(itertools.chain(*found.values())) == list(range(rows))
     assert len(found["validation"]) == round(rows * validation) == plan.rows["validation"]
     assert len(found["test"]) == round(rows * test) == plan.rows["test"]
     assert all(indices == sorted(indices) for indices in found.values())

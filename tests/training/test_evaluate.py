@@ -9,7 +9,8 @@ from sklearn import metrics
 
 from tests.training.engine import cnn, ready, regression, stepped
 from training.data import raw
-from training.evaluate import ROWS, outputs, regression as errors
+from training.evaluate import ROWS, outputs
+from training.evaluate import regression as errors
 from training.network import Network
 
 

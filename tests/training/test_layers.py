@@ -11,7 +11,7 @@ from training.network import Network
 from training.plan import follow
 from training.spec import Model
 
-Twin = tuple[dict[str, Any], nn.Module, tuple[int, ...]]
+Twin = tuple[Any, nn.Module, tuple[int, ...]]
 
 IMAGE = (4, 9, 7)
 CONVOLUTIONS: dict[str, dict[str, Any]] = {
@@ -36,6 +36,11 @@ NORMS: dict[str, dict[str, Any]] = {
     "not affine": {"affine": False, "momentum": 0.9},
     "frozen statistics": {"momentum": 0.0},
 }
+NORM_SHAPES: list[tuple[str, type[nn.Module], tuple[int, ...]]] = [
+    ("batch_norm1d", nn.BatchNorm1d, (6,)),
+    ("batch_norm1d", nn.BatchNorm1d, (6, 5)),
+    ("batch_norm2d", nn.BatchNorm2d, IMAGE),
+]
 
 
 def twins() -> dict[str, Twin]:
@@ -84,15 +89,15 @@ def twins() -> dict[str, Twin]:
         "tanh": ("tanh", nn.Tanh(), (6,)),
         "sigmoid": ("sigmoid", nn.Sigmoid(), (6,)),
         **{
-            f"{word} {name} {len(shape)}": ({"type": word, **arguments}, module(**arguments), shape)
-            for name, arguments in NORMS.items()
-            for word, module, shape in (
-                ("batch_norm1d", lambda **a: nn.BatchNorm1d(6, **a), (6,)),
-                ("batch_norm1d", lambda **a: nn.BatchNorm1d(6, **a), (6, 5)),
-                ("batch_norm2d", lambda **a: nn.BatchNorm2d(4, **a), IMAGE),
+            f"{word} {name} {len(shape)}": (
+                {"type": word, **arguments},
+                module(shape[0], **arguments),
+                shape,
             )
+            for name, arguments in NORMS.items()
+            for word, module, shape in NORM_SHAPES
         },
-    }  # type: ignore[dict-item]  # a bare string stands for a word
+    }
 
 
 def network_of(word: Any, shape: tuple[int, ...]) -> Network:
@@ -107,9 +112,10 @@ def examples(shape: tuple[int, ...], batch: int = 6) -> Tensor:
 
 def state_of(network: Network, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The module's parameters and buffers under our names."""
-    ours = sorted(network.parameters)
-    parameters = {f"0.{n.split('.')[-1]}": p for n, p in module.named_parameters()}
-    assert sorted(parameters) == ours
+    parameters: dict[str, Tensor] = {
+        f"0.{name.split('.')[-1]}": tensor for name, tensor in module.named_parameters()
+    }
+    assert set(parameters) == set(network.parameters)
     return parameters, {f"0.{name}": buffer.clone() for name, buffer in module.named_buffers()}
 
 

@@ -8,7 +8,9 @@ from training.catalog import LOSSES
 from training.losses import LOSS
 
 
-def loss_and_gradient(name: str, output: Tensor, target: Tensor, **arguments: float) -> list[Tensor]:
+def loss_and_gradient(
+    name: str, output: Tensor, target: Tensor, **arguments: float
+) -> list[Tensor]:
     """Our loss of these outputs and its derivative."""
     output = output.clone().requires_grad_()
     word = LOSSES[name].model_validate({"type": name, **arguments})

@@ -10,6 +10,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from tests.training.engine import FLOAT64, Job, ready, regression
+from training import catalog
 from training.step import State
 
 ITERATIONS = 50
@@ -74,9 +75,7 @@ def torchs_schedule(optimizer: Optimizer, word: dict[str, Any]) -> LRScheduler:
 
 def job(optimizer: dict[str, Any], schedule: dict[str, Any]) -> Job:
     """A small network in float64."""
-    return ready(
-        regression(optimizer=optimizer, schedule=schedule, iterations=ITERATIONS), FLOAT64
-    )
+    return ready(regression(optimizer=optimizer, schedule=schedule, iterations=ITERATIONS), FLOAT64)
 
 
 def ours(job: Job) -> list[tuple[Tensor, float]]:
@@ -144,8 +143,5 @@ def test_an_optimizer_under_a_schedule_agrees_with_torch(
 
 
 def test_the_cases_reach_every_optimizer_and_every_schedule() -> None:
-    from training.catalog import OPTIMIZERS as words
-    from training.catalog import SCHEDULES as schedules
-
-    assert set(TORCH) == set(words)
-    assert {schedule["type"] for schedule in SCHEDULES.values()} == set(schedules)
+    assert set(TORCH) == set(catalog.OPTIMIZERS)
+    assert {schedule["type"] for schedule in SCHEDULES.values()} == set(catalog.SCHEDULES)

@@ -98,8 +98,13 @@ def test_flat_rows_stand_for_images(digits: tuple[Job, Predictor]) -> None:
 
 
 def test_a_bare_number_stands_for_a_row_of_one() -> None:
-    job = ready(regression(dataset={"x": [1.0, 2.0], "y": [2.0, 4.0]}, split={},
-                           model=[{"type": "linear", "out_features": 1}]))
+    job = ready(
+        regression(
+            dataset={"x": [1.0, 2.0], "y": [2.0, 4.0]},
+            split={},
+            model=[{"type": "linear", "out_features": 1}],
+        )
+    )
     model = predictor(job, stepped(job, 60))
     assert model.predict([3.0, 4.0]) == model.predict([[3.0], [4.0]])
 

@@ -117,7 +117,13 @@ def test_the_best_weights_are_restored_though_the_job_was_completed() -> None:
 
 
 def test_r2_rises_and_errors_fall() -> None:
-    for metric, rises in [("loss", False), ("mse", False), ("mae", False), ("accuracy", True), ("r2", True)]:
+    for metric, rises in [
+        ("loss", False),
+        ("mse", False),
+        ("mae", False),
+        ("accuracy", True),
+        ("r2", True),
+    ]:
         rule = EarlyStopping(metric=f"validation_{metric}", patience=1)
         assert improves(rule, 2.0, 1.0) is rises
         assert improves(rule, 1.0, 2.0) is not rises

@@ -53,7 +53,7 @@ class Uniform(Word):
 
 
 class KaimingUniform(Word):
-    """He et al. 2015 (arXiv:1502.01852), fan-in mode; ``a`` is the negative slope after the layer."""
+    """He et al. 2015 (arXiv:1502.01852), fan-in mode; ``a``: the negative slope that follows."""
 
     type: Literal["kaiming_uniform"] = "kaiming_uniform"
     a: float = 0.0

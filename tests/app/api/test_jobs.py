@@ -61,7 +61,7 @@ def test_a_job_keeps_its_name_its_metadata_and_a_complete_specification(api: Ser
     document = job(api, posted(api, TINY, name="ski", metadata=labels, priority=7))
     assert (document["name"], document["metadata"]) == ("ski", labels)
     assert document["spec"]["priority"] == 7
-    assert document["spec"]["schedule"] == {"type": "constant", "warmup_iterations": 0}
+    assert document["spec"]["schedule"]["type"] == "constant"
     assert document["spec"]["model"]["layers"][0]["type"] == "linear"
 
 
@@ -232,9 +232,7 @@ def test_a_cancelled_job_can_be_deleted(api: Service) -> None:
 def test_deleting_a_job_takes_its_series_and_checkpoints_and_leaves_its_model(
     service: Service,
 ) -> None:
-    document = trained(
-        service, TINY, name="survivor", iterations=20_000, checkpoint_every_seconds=0
-    )
+    document = trained(service, TINY, name="survivor", iterations=500, checkpoint_every_seconds=0)
     job_id = document["id"]
     with database_of(service) as database, database.session(write=False) as session:
         query = select(Checkpoint.location).where(Checkpoint.job_id == job_id)

@@ -126,8 +126,8 @@ def test_a_layer_that_does_not_fit_says_what_comes_in_and_what_it_expects(api: S
 def test_a_number_that_is_not_finite_in_inline_data_is_pointed_at(
     number: str, api: Service
 ) -> None:
-    data = '{"x": [[1, 2], [3, %s]], "y": [[1], [2]]}' % number
-    body = json.dumps({**TINY, "dataset": "@"}).replace('"@"', data)
+    data = {"x": [[1, 2], [3, "@"]], "y": [[1], [2]]}
+    body = json.dumps({**TINY, "dataset": data}).replace('"@"', number)
     answer = api.http.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
     assert mistakes(answer) == {
         "/dataset/x/1/1": ["not_finite", "must be a finite number, not NaN or Inf"]

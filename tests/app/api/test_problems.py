@@ -94,7 +94,7 @@ def test_every_answer_has_a_request_id_and_a_decent_one_of_the_client_is_kept(
 
 @pytest.mark.parametrize("own", ["x" * 65, "a b", "a/b", '{"a":1}', "ünal", "a\tb"])
 def test_a_request_id_that_is_not_decent_is_replaced(own: str, api: Service) -> None:
-    answer = api.http.get("/healthz", headers={"X-Request-Id": own.encode()})
+    answer = api.http.get("/healthz", headers=[(b"X-Request-Id", own.encode())])
     assert REQUEST_ID.fullmatch(answer.headers["X-Request-Id"])
 
 

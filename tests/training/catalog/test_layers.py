@@ -37,8 +37,8 @@ def torchs(make: Any, shape: Shape) -> tuple[Shape | None, dict[str, Shape]]:
 
 def owned(word: LayerWord, shape: Shape) -> dict[str, Shape]:
     """The tensors of a layer by name."""
-    tensors = {**word.parameters(shape), **word.buffers(shape)}
-    return {name: tensor.shape for name, tensor in tensors.items()}
+    parameters = {name: tensor.shape for name, tensor in word.parameters(shape).items()}
+    return parameters | {name: tensor.shape for name, tensor in word.buffers(shape).items()}
 
 
 sizes = st.integers(1, 9)
@@ -118,7 +118,9 @@ def test_linear_puts_out_and_owns_what_torch_says_of_flat_inputs(shape: Shape, b
 def test_batch_norm_puts_out_and_owns_what_torch_says(
     shape: Shape, kind: str, affine: bool
 ) -> None:
-    word = LAYERS[f"batch_norm{kind}"].model_validate({"type": f"batch_norm{kind}", "affine": affine})
+    word = LAYERS[f"batch_norm{kind}"].model_validate(
+        {"type": f"batch_norm{kind}", "affine": affine}
+    )
     twin = {"1d": nn.BatchNorm1d, "2d": nn.BatchNorm2d}[kind]
     theirs, tensors = torchs(lambda: twin(shape[0], affine=affine, device="meta"), shape)
     assert outcome(word, shape) == theirs

@@ -1,0 +1,67 @@
+"""The doorbell, on a real broker."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from app import queue
+from app.config import get_settings
+from tests.servers import Redis
+from tests.service import free_port
+
+
+def use(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process rings there."""
+    monkeypatch.setenv("FALLLINE_BROKER_URL", broker_url)
+    get_settings.cache_clear()
+    queue.producer.cache_clear()
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    server = Redis()
+    use(server.url, monkeypatch)
+    yield server
+    queue.producer().close()
+    get_settings.cache_clear()
+    queue.producer.cache_clear()
+    server.close()
+
+
+def test_a_bell_lies_in_its_queue_and_names_no_job(broker: Redis) -> None:
+    assert queue.bells(queue.TRAINING) == 0
+    assert queue.ring(queue.TRAINING)
+    assert (queue.bells(queue.TRAINING), queue.bells(queue.INTERACTIVE)) == (1, 0)
+    with broker.client() as client:
+        message = json.loads(client.lpop(queue.TRAINING))
+    assert message["headers"]["task"] == queue.TRAINING
+    assert message["content-type"] == "application/json"
+    arguments, keywords, _ = json.loads(base64.b64decode(message["body"]))
+    assert (arguments, keywords) == ([], {})
+
+
+def test_every_ring_is_one_bell(broker: Redis) -> None:
+    for _ in range(3):
+        queue.ring(queue.INTERACTIVE)
+    assert queue.bells(queue.INTERACTIVE) == 3
+
+
+def test_an_unanswered_question_about_bells_is_not_zero(broker: Redis) -> None:
+    broker.process.kill()
+    assert queue.bells(queue.TRAINING) is None
+    assert not queue.ring(queue.TRAINING)
+    broker.start()
+    assert queue.bells(queue.TRAINING) == 0
+    assert queue.ring(queue.TRAINING)
+    assert queue.bells(queue.TRAINING) == 1
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:{}/0", "redis+socket:///nowhere/{}"])
+def test_a_bell_that_cannot_be_rung_is_no_error(
+    url: str, monkeypatch: pytest.MonkeyPatch, broker: Redis
+) -> None:
+    use(url.format(free_port()), monkeypatch)
+    assert queue.bells(queue.TRAINING) is None
+    assert not queue.ring(queue.TRAINING)
