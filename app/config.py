@@ -1,11 +1,12 @@
 """Settings: from the environment (prefix ``FALLLINE_``), read once, wrong values fail at start."""
 
 import ipaddress
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from training.check import Limits
@@ -89,5 +90,11 @@ def is_loopback(host: str) -> bool:
 
 @cache
 def get_settings() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process; ends it with a sentence a mistake when they make no sense."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        mistakes = [
+            f"FALLLINE_{'_'.join(map(str, m['loc'])).upper()}: {m['msg']}" for m in error.errors()
+        ]
+        sys.exit("\n".join(mistakes).replace("FALLLINE_: Value error, ", ""))

@@ -5,11 +5,13 @@ The first run creates the tenant ``default`` and one key with every scope, writt
 """
 
 import os
+import sys
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import select
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings, get_settings
 from app.db import Database
@@ -49,4 +51,8 @@ def write_private(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    migrate(get_settings())
+    try:
+        migrate(get_settings())
+    except SQLAlchemyError as error:
+        where = make_url(get_settings().database_url).render_as_string(hide_password=True)
+        sys.exit(f"the database {where} cannot be migrated: {str(error).splitlines()[0]}")

@@ -22,7 +22,7 @@ from app.db import Database
 from app.ids import new_id
 from app.storage import Storage
 from app.tables import Worker
-from worker.pool import die_with_parent
+from worker.process import die_with_parent, place
 
 log = structlog.get_logger()
 
@@ -73,6 +73,7 @@ def start(**_: Any) -> None:
             Worker(
                 id=_current.id,
                 supervisor=os.environ["FALLLINE_SUPERVISOR"],
+                place=place(),
                 pid=os.getpid(),
                 pool=pool,
                 device=device,

@@ -1,7 +1,6 @@
 """A Celery process and its prefork children, as one process group that the supervisor owns."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,10 +10,9 @@ import time
 import structlog
 
 from app.config import Settings
+from worker.process import die_with_parent
 
 log = structlog.get_logger()
-
-PR_SET_PDEATHSIG = 1
 
 
 class Pool:
@@ -79,9 +77,3 @@ class Pool:
         with contextlib.suppress(ProcessLookupError):  # the whole group has ended by itself
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-def die_with_parent() -> None:
-    """On Linux the kernel ends this process when its parent does, however that comes about."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

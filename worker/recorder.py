@@ -22,7 +22,7 @@ from training import checkpoint, predict
 from training.data import Data
 from training.plan import Plan
 from training.run import Block, Evaluation, Outcome
-from training.stopping import rises
+from training.stopping import EXPLODED, rises
 from worker.child import Child
 from worker.fence import write
 from worker.retention import thin
@@ -200,7 +200,8 @@ class Recorder:
             reason = None if outcome.reason == "completed" else outcome.reason
             return end | {"state": JobState.SUCCEEDED, "state_reason": reason, "result": result}
         message = (
-            f"the loss at iteration {outcome.iteration} was {self.latest.get('loss')}: "
+            f"the loss at iteration {outcome.iteration} was {self.latest.get('loss')}, "
+            f"not a number or over {EXPLODED:.0e} times that of the start: "
             "the learning rate is probably too high; try a third of it"
         )
         error = {

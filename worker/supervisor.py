@@ -22,6 +22,7 @@ from app.db import Database, clock
 from app.ids import new_id
 from app.tables import Job, JobState, Task, Worker
 from worker.pool import Pool
+from worker.process import alive, place
 from worker.sweeper import Sweeper, requeue, requeue_tasks
 
 log = structlog.get_logger()
@@ -77,7 +78,8 @@ class Supervisor:
     def look_after(self) -> None:
         """One round over the children, and now and then over everything else."""
         with self.database.session() as session:
-            for worker in session.scalars(select(Worker).where(Worker.supervisor == self.id)):
+            # Also those of a supervisor that was killed here: nobody else knows that they are dead.
+            for worker in session.scalars(select(Worker).where(Worker.place == place())):
                 if not alive(worker.pid):
                     bury(session, worker)
         if time.monotonic() - self.swept_at > self.settings.sweep_seconds:
@@ -176,15 +178,6 @@ class Supervisor:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def bury(session: Session, worker: Worker) -> None:

@@ -8,12 +8,16 @@ from app.db import Base, Utc, clock
 
 
 class Worker(Base):
-    """A prefork child. It registers itself when warm; its supervisor keeps ``seen_at`` fresh."""
+    """A prefork child. It registers itself when warm; its supervisor keeps ``seen_at`` fresh.
+
+    ``place``: where its ``pid`` means something (one boot of one kernel, one namespace).
+    """
 
     __tablename__ = "workers"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     supervisor: Mapped[str] = mapped_column(index=True)
+    place: Mapped[str]
     pid: Mapped[int]
     pool: Mapped[str]
     device: Mapped[str]

@@ -68,6 +68,7 @@ def workers() -> None:
         "workers",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("supervisor", sa.String(), nullable=False),
+        sa.Column("place", sa.String(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("pool", sa.String(), nullable=False),
         sa.Column("device", sa.String(), nullable=False),
