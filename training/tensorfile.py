@@ -14,16 +14,23 @@ from torch import Tensor
 
 Tensors = dict[str, Tensor]
 
+SEAL = 64
+"""Characters of a SHA-256 in hexadecimal, which stands before the facts."""
+
 
 class UnreadableFile(ValueError):
     """The bytes are not a file of ours, or of another format than expected."""
 
 
 def pack(tensors: Tensors, facts: dict[str, Any]) -> bytes:
-    """The file's content. Tensors are copied: safetensors refuses two that share memory."""
+    """The file's content: equal bytes for equal tensors and facts.
+
+    Tensors are copied, because safetensors refuses two that share memory. There is one entry of
+    metadata, because safetensors writes several in random order.
+    """
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(facts)
-    return save(copies, {"fallline": text, "sha256": digest(copies, text)})
+    return save(copies, {"fallline": digest(copies, text) + text})
 
 
 def unpack(content: bytes, *, expected: str) -> tuple[Tensors, dict[str, Any]]:
@@ -32,11 +39,11 @@ def unpack(content: bytes, *, expected: str) -> tuple[Tensors, dict[str, Any]]:
         tensors = load(content)
         # The layout is the format's own: a little-endian length, then that much JSON.
         end = 8 + int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8:end])["__metadata__"]
-        text, sealed = metadata["fallline"], metadata["sha256"]
+        entry = json.loads(content[8:end])["__metadata__"]["fallline"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise UnreadableFile("not a file of this service") from error
-    if digest(tensors, text) != sealed:
+    seal, text = entry[:SEAL], entry[SEAL:]
+    if digest(tensors, text) != seal:
         raise UnreadableFile("its content has changed since it was written")
     facts = json.loads(text)
     if facts.get("format") != expected:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -76,6 +76,7 @@ def test_conv2d_puts_out_and_owns_what_torch_says(shape: Shape, arguments: Any) 
         assert owned(word, shape) == tensors
 
 
+@example((1, 9, 9), {"kernel_size": 2, "stride": 5, "padding": 1, "ceil_mode": True})
 @CASES
 @given(
     shapes,
