@@ -3,7 +3,6 @@
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training import inline
-from training.catalog import Classes, Facts
+from training.bundled import bundled
+from training.catalog import Classes
 from training.numerics import Numerics
 from training.plan import Plan
 from training.randomness import permutation
@@ -80,26 +80,6 @@ def raw(plan: Plan) -> tuple[Floats, NDArray[Any]]:
     if isinstance(dataset, str):
         return bundled(dataset, plan.facts)
     return inline.arrays(dataset, plan.facts.target)
-
-
-@cache
-def bundled(name: str, facts: Facts) -> tuple[Floats, NDArray[Any]]:
-    """A data set that comes with scikit-learn."""
-    from sklearn import datasets  # half a second to import: only when it is needed
-
-    # A mapping, not getattr on a user's word: names are a closed set.
-    loaders = {
-        "digits": datasets.load_digits,
-        "iris": datasets.load_iris,
-        "wine": datasets.load_wine,
-        "breast_cancer": datasets.load_breast_cancer,
-        "diabetes": datasets.load_diabetes,
-    }
-    x, y = loaders[name](return_X_y=True)
-    x = x.astype(np.float64).reshape(len(x), *facts.input_shape)
-    if isinstance(facts.target, Classes):
-        return x, y.astype(np.int64)
-    return x, y.astype(np.float64).reshape(len(y), facts.target.width)
 
 
 def split(plan: Plan, y: NDArray[Any]) -> dict[str, NDArray[np.int64]]:

@@ -76,9 +76,11 @@ def configure(threads: int = 1) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    # A warning, not an error: torch calls max_pool2d's backward on CUDA nondeterministic for its
-    # atomic additions, though windows that do not overlap add to each place only once.
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if available_device() == "cuda":
+        # A warning, not an error: torch calls max_pool2d's backward on CUDA nondeterministic for
+        # its atomic additions, though windows that do not overlap add to each place only once.
+        # On one CPU thread everything is deterministic, and this call would import the compiler.
+        torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -33,7 +33,7 @@ json = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(json)
 def test_arbitrary_json_gets_mistakes_and_nothing_else(raw: Any) -> None:
     gate(raw)
@@ -85,7 +85,7 @@ ALMOST = inline(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(replaced(PLACES)(ALMOST))
 def test_almost_right_json_gets_a_plan_or_mistakes(raw: Any) -> None:
     gate(raw)

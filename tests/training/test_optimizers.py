@@ -42,11 +42,12 @@ OPTIMIZERS = [
     *(
         case
         for name in ("adam", "adamw")
+        for betas, eps in [((0.9, 0.999), 1e-8), ((0.7, 0.93), 1e-2)]
         for case in grid(
             name,
             lr=[0.02],
-            betas=[(0.9, 0.999), (0.7, 0.93)],
-            eps=[1e-8, 1e-2],
+            betas=[betas],
+            eps=[eps],
             weight_decay=[0.0, 0.1],
             amsgrad=[False, True],
         )

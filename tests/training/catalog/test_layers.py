@@ -12,7 +12,7 @@ from torch import nn
 from training.catalog import LAYERS, Shape, ShapeError
 from training.catalog.layers import LayerWord
 
-CASES = settings(max_examples=400)
+CASES = settings(max_examples=250)
 
 
 def outcome(word: LayerWord, shape: Shape) -> Shape | None:
