@@ -53,6 +53,9 @@ class Settings(BaseSettings):
         object.__setattr__(self, "home", home)
         if not self.database_url:
             object.__setattr__(self, "database_url", f"sqlite:///{home}/fallline.db")
+        if self.database_url.startswith("postgresql://"):  # SQLAlchemy would take another driver
+            url = self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+            object.__setattr__(self, "database_url", url)
         if not self.broker_url:
             object.__setattr__(self, "broker_url", f"redis+socket://{home}/redis.sock")
         return self
@@ -65,6 +68,13 @@ class Settings(BaseSettings):
                 f"FALLLINE_HOST={self.host} is reachable from other machines; "
                 "set FALLLINE_ALLOW_REMOTE=true if that is meant (and put TLS in front)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def beats_within_its_lease(self) -> Self:
+        """A heartbeat that comes after its lease would lose every job."""
+        if 2 * self.heartbeat_seconds > self.lease_seconds:
+            raise ValueError("FALLLINE_LEASE_SECONDS must be at least twice the heartbeat")
         return self
 
     @property

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     DateTime,
     Dialect,
@@ -33,6 +34,8 @@ from sqlalchemy.orm import (
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+log = structlog.get_logger()
 
 NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -121,7 +124,11 @@ class Database:
             with session.begin():
                 yield session
             for call in session.info.get("after_commit", ()):
-                call()
+                try:
+                    call()
+                except Exception:
+                    # What was asked for is durable: a failure to tell somebody is not its failure.
+                    log.exception("a call after the commit failed")
 
     def dispose(self) -> None:
         """Closes every connection."""

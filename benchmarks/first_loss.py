@@ -2,9 +2,9 @@
 
     python -m benchmarks.first_loss
 
-Starts an embedded service (SQLite, ``synchronous=FULL``) in a temporary folder. Sides are interleaved;
-prints median, min and max in milliseconds, and the longest time between two sights of progress of a
-running job, which bounds how old a loss can be before it is seen.
+Starts an embedded service (SQLite, ``synchronous=FULL``) in a temporary folder. Sides are
+interleaved; prints median, min and max in milliseconds, and the time between two sights of progress
+of a running job, which bounds how old a loss can be before it is seen.
 """
 
 import os

@@ -28,8 +28,7 @@ def bundled(name: str, facts: Facts) -> tuple[NDArray[np.float64], NDArray[Any]]
     """x [N, *shape] float64, and y [N] int64 or [N, width] float64."""
     if isinstance(facts.target, Classes):
         table = np.loadtxt(folder() / FILES[name], delimiter=",", skiprows=int(name != "digits"))
-        x, y = table[:, :-1], table[:, -1].astype(np.int64)
-        return x.reshape(-1, *facts.input_shape), y
+        return table[:, :-1].reshape(-1, *facts.input_shape), table[:, -1].astype(np.int64)
     x = np.loadtxt(folder() / "diabetes_data_raw.csv.gz")
     y = np.loadtxt(folder() / "diabetes_target.csv.gz")
     return unit_columns(x), y.reshape(-1, facts.target.width)
@@ -45,5 +44,5 @@ def folder() -> Path:
 
 def unit_columns(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Every column centred and of length 1, as ``load_diabetes`` gives them."""
-    centred = x - x.mean(axis=0)
-    return centred / x.std(axis=0) / np.sqrt(len(x))
+    columns: NDArray[np.float64] = (x - x.mean(axis=0)) / x.std(axis=0) / np.sqrt(len(x))
+    return columns

@@ -105,7 +105,7 @@ class Check:
             return None
         spec = self.spec
         metrics = spec.metrics if spec.metrics is not None else METRICS[type(facts.target)]
-        every = spec.evaluate_every or math.ceil(rows["train"] / batch_size)
+        every = min(spec.evaluate_every or math.ceil(rows["train"] / batch_size), iterations)
         return Plan(spec, facts, layers, rows, batch_size, iterations, every, tuple(metrics))
 
     def facts(self) -> Facts | None:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from training import inline
 from training.bundled import bundled
-from training.catalog import Classes
 from training.numerics import Numerics
 from training.plan import Plan
 from training.randomness import permutation

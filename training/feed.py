@@ -11,8 +11,9 @@ from training.plan import Plan
 from training.randomness import BatchStream, dropout_mask
 from training.step import Inputs
 
-CHUNK = 256
-"""Iterations whose indices and numbers are made at once, to cross to the device together."""
+CHUNK, ROWS = 256, 1 << 20
+"""Iterations, or rows, whose indices and numbers are made at once, to cross to the device
+together."""
 
 
 class Feed:
@@ -46,8 +47,9 @@ class Feed:
 
     def fill(self, n: int) -> None:
         """Prepares the chunk of iterations that holds ``n``."""
-        start = n - n % CHUNK
-        self.chunk = range(start, min(start + CHUNK, self.plan.iterations))
+        length = max(1, min(CHUNK, ROWS // self.plan.batch_size))
+        start = n - n % length
+        self.chunk = range(start, min(start + length, self.plan.iterations))
         if self.plan.spec.batch_size != "full":
             indices = self.stream.indices(start, len(self.chunk))
             self.index_NB = self.numerics.integers(indices)

@@ -88,7 +88,7 @@ def numbers(rows: list[Any], at: str, wrong: list[Mistake]) -> NDArray[np.float6
     """The rows as one float64 array, or ``None`` with the reasons added to ``wrong``."""
     values = array(rows)
     if values is not None:
-        bad = np.argwhere(~np.isfinite(values))
+        bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))  # true of NaN too
         for where in bad[:MOST]:
             pointer = at + "".join(f"/{i}" for i in where)
             wrong.append(Mistake(pointer, "not_finite", "must be a finite number, not NaN or Inf"))

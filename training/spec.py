@@ -13,6 +13,7 @@ from training.catalog.schedules import ConstantRate
 from training.catalog.words import INT64, Section
 
 Count = Annotated[int, Field(ge=1, le=INT64)]
+BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=INT64)]
 
@@ -57,7 +58,7 @@ class Convergence(Section):
     """Stop when the losses of the last ``window`` + 1 iterations lie within ``tolerance``."""
 
     tolerance: Annotated[float, Field(gt=0)]
-    window: Count = 10
+    window: Annotated[int, Field(ge=1, le=10_000)] = 10
 
 
 def layers_alone(value: Any) -> Any:
@@ -88,7 +89,7 @@ class JobSpec(Section):
     loss: Loss
     optimizer: Optimizer
     schedule: Schedule = ConstantRate()
-    batch_size: Count | Literal["full"] = 32
+    batch_size: BatchSize | Literal["full"] = 32
     iterations: Count | None = None
     epochs: Count | None = None
     seed: Seed = 0

@@ -63,11 +63,11 @@ def start(**_: Any) -> None:
     die_with_parent()
     # The writer thread must not wait 5 ms (the default) for the training thread at every step.
     sys.setswitchinterval(0.0005)
-    device, execution = warm_up()
+    pool = os.environ["FALLLINE_POOL"]
+    device, execution = warm_up(trace=pool == "training")
     database = Database(settings.database_url)
     storage = Storage(settings.storage)
     _current = Child(new_id("wrk"), settings, database, storage, device, execution)
-    pool = os.environ["FALLLINE_POOL"]
     with database.session() as session:
         session.add(
             Worker(
@@ -99,10 +99,11 @@ def drained_on_sigterm(child: Child) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def warm_up() -> tuple[Device, dict[str, Any]]:
+def warm_up(*, trace: bool) -> tuple[Device, dict[str, Any]]:
     """Imports and runs what every job will need, once, so that the first job starts at once.
 
-    Returns the device, and how jobs are computed on it.
+    The first trace of a process takes 2 s, for torch's compiler is imported with it; a replay
+    seldom needs one. Returns the device, and how jobs are computed on it.
     """
     from training.check import check
     from training.data import load
@@ -121,7 +122,8 @@ def warm_up() -> tuple[Device, dict[str, Any]]:
         }
     )
     job = Training(plan, load(plan, numerics), numerics)
-    job.trace(job.beginning().state, 0)
+    if trace:
+        job.trace(job.beginning().state, 0)
     job.block(job.beginning(), 0)
     execution = {
         "class": "sequential",

@@ -4,7 +4,7 @@ import time
 
 import structlog
 from sqlalchemy import func, literal, or_, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import aliased
 
 from app.db import clock
@@ -74,7 +74,7 @@ def work(child: Child, job: Job) -> None:
         attempt(child, job)
     except Lost as error:
         log.info("job lost", reason=str(error))
-    except SQLAlchemyError:
+    except (OperationalError, InterfaceError):
         # Nothing can be said while the database is away; the lease expires, the job is resumed.
         log.exception("gave the job up: the database does not answer")
     except MemoryError as error:

@@ -71,6 +71,7 @@ class RequestContext:
                 method=scope["method"],
                 route=getattr(scope.get("route"), "path", None),
                 status=status,
+                tenant_id=getattr(scope["state"].get("principal"), "tenant_id", None),
                 milliseconds=round(1000 * (time.perf_counter() - began), 1),
             )
 

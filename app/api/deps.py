@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
-import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
@@ -65,7 +64,6 @@ def authenticate(
     with database.session(write=False) as session:
         principal = keys.authenticate(session, credentials.credentials)
     request.state.principal = principal
-    structlog.contextvars.bind_contextvars(tenant_id=principal.tenant_id)
 
 
 def no_nul(request: Request) -> None:

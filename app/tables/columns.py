@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from psycopg import adapters
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
-from sqlalchemy import JSON, ColumnElement, Dialect, LargeBinary, func
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Dialect, LargeBinary, func
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 Floats = NDArray[np.float32]
@@ -17,13 +16,6 @@ Floats = NDArray[np.float32]
 FLOAT4_OID, FLOAT4_ARRAY_OID = 700, 1021
 HEADER_BYTES = 20
 ELEMENT = np.dtype([("length", ">i4"), ("value", ">f4")])
-
-
-def Json(*, none_as_null: bool = False) -> TypeEngine[Any]:  # noqa: N802 -- reads as the type it is
-    """JSON; binary on PostgreSQL."""
-    return JSON(none_as_null=none_as_null).with_variant(
-        JSONB(none_as_null=none_as_null), "postgresql"
-    )
 
 
 class FloatArray(TypeDecorator[Floats]):

@@ -4,11 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import JSON, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, TenantOwned, Utc, clock
-from app.tables.columns import Json
 
 
 class JobState(StrEnum):
@@ -42,12 +41,12 @@ class Job(TenantOwned, Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(index=True)
-    spec: Mapped[dict[str, Any]] = mapped_column(Json())
-    labels: Mapped[dict[str, str]] = mapped_column("metadata", Json())
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON())
+    labels: Mapped[dict[str, str]] = mapped_column("metadata", JSON())
     priority: Mapped[int]
     device_wanted: Mapped[str]
     iterations: Mapped[int]
-    series: Mapped[list[str]] = mapped_column(Json())
+    series: Mapped[list[str]] = mapped_column(JSON())
     request_id: Mapped[str]
 
     state: Mapped[str] = mapped_column(default=JobState.QUEUED)
@@ -65,14 +64,14 @@ class Job(TenantOwned, Base):
     attempt_first_iteration: Mapped[int] = mapped_column(default=0)
     attempt_started_at: Mapped[datetime | None] = mapped_column(Utc)
     progressed_at: Mapped[datetime | None] = mapped_column(Utc)
-    latest: Mapped[dict[str, Any]] = mapped_column(Json(), default=dict)
-    best: Mapped[dict[str, Any]] = mapped_column(Json(), default=dict)
+    latest: Mapped[dict[str, Any]] = mapped_column(JSON(), default=dict)
+    best: Mapped[dict[str, Any]] = mapped_column(JSON(), default=dict)
 
     device: Mapped[str | None]
-    execution: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
-    result: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
-    model: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
-    error: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    execution: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    model: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
     created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
     started_at: Mapped[datetime | None] = mapped_column(Utc)

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
+from sqlalchemy import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, TenantOwned, Utc, clock
-from app.tables.columns import Json
 
 
 class ApiKey(TenantOwned, Base):
@@ -15,7 +15,7 @@ class ApiKey(TenantOwned, Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     digest: Mapped[str]
-    scopes: Mapped[list[str]] = mapped_column(Json())
+    scopes: Mapped[list[str]] = mapped_column(JSON())
     created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
     expires_at: Mapped[datetime | None] = mapped_column(Utc)
     revoked_at: Mapped[datetime | None] = mapped_column(Utc)

@@ -4,11 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, TenantOwned, Utc, clock
-from app.tables.columns import Json
 
 
 class TaskState(StrEnum):
@@ -28,13 +27,13 @@ class Task(TenantOwned, Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    arguments: Mapped[dict[str, Any]] = mapped_column(Json())
+    arguments: Mapped[dict[str, Any]] = mapped_column(JSON())
     request_id: Mapped[str]
     state: Mapped[str] = mapped_column(default=TaskState.QUEUED)
     fence: Mapped[int] = mapped_column(default=0)
     lease_expires_at: Mapped[datetime | None] = mapped_column(Utc)
     worker: Mapped[str | None]
-    result: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
-    error: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
     finished_at: Mapped[datetime | None] = mapped_column(Utc)

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 
 revision = "0001"
 down_revision = None
@@ -10,7 +10,6 @@ branch_labels = None
 depends_on = None
 
 TIME = sa.DateTime(timezone=True)
-JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 FLOATS = sa.LargeBinary().with_variant(ARRAY(sa.REAL()), "postgresql")
 
 
@@ -85,7 +84,7 @@ def api_keys() -> None:
         "api_keys",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
-        sa.Column("scopes", JSON, nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("expires_at", TIME, nullable=True),
         sa.Column("revoked_at", TIME, nullable=True),
@@ -104,12 +103,12 @@ def jobs() -> None:
         "jobs",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
-        sa.Column("spec", JSON, nullable=False),
-        sa.Column("metadata", JSON, nullable=False),
+        sa.Column("spec", sa.JSON(), nullable=False),
+        sa.Column("metadata", sa.JSON(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("device_wanted", sa.String(), nullable=False),
         sa.Column("iterations", sa.Integer(), nullable=False),
-        sa.Column("series", JSON, nullable=False),
+        sa.Column("series", sa.JSON(), nullable=False),
         sa.Column("request_id", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("state_reason", sa.String(), nullable=True),
@@ -125,13 +124,13 @@ def jobs() -> None:
         sa.Column("attempt_first_iteration", sa.Integer(), nullable=False),
         sa.Column("attempt_started_at", TIME, nullable=True),
         sa.Column("progressed_at", TIME, nullable=True),
-        sa.Column("latest", JSON, nullable=False),
-        sa.Column("best", JSON, nullable=False),
+        sa.Column("latest", sa.JSON(), nullable=False),
+        sa.Column("best", sa.JSON(), nullable=False),
         sa.Column("device", sa.String(), nullable=True),
-        sa.Column("execution", JSON, nullable=True),
-        sa.Column("result", JSON, nullable=True),
-        sa.Column("model", JSON, nullable=True),
-        sa.Column("error", JSON, nullable=True),
+        sa.Column("execution", sa.JSON(), nullable=True),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.Column("model", sa.JSON(), nullable=True),
+        sa.Column("error", sa.JSON(), nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("started_at", TIME, nullable=True),
         sa.Column("finished_at", TIME, nullable=True),
@@ -253,14 +252,14 @@ def tasks() -> None:
         "tasks",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("job_id", sa.String(), nullable=False),
-        sa.Column("arguments", JSON, nullable=False),
+        sa.Column("arguments", sa.JSON(), nullable=False),
         sa.Column("request_id", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("lease_expires_at", TIME, nullable=True),
         sa.Column("worker", sa.String(), nullable=True),
-        sa.Column("result", JSON, nullable=True),
-        sa.Column("error", JSON, nullable=True),
+        sa.Column("result", sa.JSON(), nullable=True),
+        sa.Column("error", sa.JSON(), nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("finished_at", TIME, nullable=True),
         sa.Column("tenant_id", sa.String(), nullable=False),
