@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fl-bench-") as folder:
         home = Path(folder)
         with Embedded(home, port=0) as service, Client(service.url, service.key) as client:
-            socket = home / "redis.sock"
+            socket = home / "run" / "redis.sock"
             with bare_celery(socket) as broker:
                 sides = measured(client, broker)
             for name, seconds in sides.items():
