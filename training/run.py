@@ -21,8 +21,9 @@ from training.runners import Eager, Runner, Traced
 from training.step import State, make_step
 from training.stopping import Counters, Losses
 
-FIRST_BLOCK, BLOCK = 0.01, 0.2
-"""Seconds: a job's first losses leave at once, later blocks grow to this length."""
+SECOND_BLOCK, BLOCK = 0.01, 0.2
+"""Seconds: the first block is a single iteration, so that a loss is seen at once; from the second
+on they double up to this length."""
 MOST = 4096
 """Iterations a block at most: a device works ahead of the clock."""
 WORTH_TRACING = 0.5
@@ -92,7 +93,7 @@ def train(
     end, and how often a job was resumed, changes no bit.
     """
     job = Training(plan, data, numerics)
-    start, seconds = resume or job.beginning(), FIRST_BLOCK
+    start, seconds = resume or job.beginning(), 0.0
     while True:
         began = time.perf_counter()
         block = job.block(start, seconds)
@@ -103,7 +104,7 @@ def train(
         left = plan.iterations - block.checkpoint.iteration
         if block.runner == "eager" and left * pace > WORTH_TRACING:
             job.trace(block.checkpoint.state, block.checkpoint.iteration)
-        start, seconds = block.checkpoint, min(2 * seconds, BLOCK)
+        start, seconds = block.checkpoint, min(max(2 * seconds, SECOND_BLOCK), BLOCK)
 
 
 class Training:

@@ -68,9 +68,10 @@ class Recorder:
             name: Series(name, 0, 1) if name == "loss" else Series(name, every, every)
             for name in job.series
         }
-        with child.database.session(write=False) as session:
-            for series in self.series.values():
-                series.load(session, job, resume_at)
+        if job.iteration:
+            with child.database.session(write=False) as session:
+                for series in self.series.values():
+                    series.load(session, job, resume_at)
 
     def prepare(self, entry: Entry) -> Prepared:
         """Everything but the transaction: files are durable before a row names them."""
