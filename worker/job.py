@@ -3,6 +3,7 @@
 import time
 
 import structlog
+import torch
 from sqlalchemy import func, literal, or_, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import aliased
@@ -77,17 +78,18 @@ def work(child: Child, job: Job) -> None:
     except (OperationalError, InterfaceError):
         # Nothing can be said while the database is away; the lease expires, the job is resumed.
         log.exception("gave the job up: the database does not answer")
-    except MemoryError as error:
-        fail(
-            child,
-            job,
-            "resource",
-            "out_of_memory",
-            "the job needs more memory than there is",
-            error,
-        )
     except Exception as error:  # noqa: BLE001 -- the job must not be left running
-        fail(child, job, "internal", "internal", "the job failed on our side", error)
+        if out_of_memory(error):
+            message = "the job needs more memory than there is"
+            fail(child, job, "resource", "out_of_memory", message, error)
+        else:
+            fail(child, job, "internal", "internal", "the job failed on our side", error)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for a full GPU, and none for a full machine."""
+    full = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return full or "can't allocate memory" in str(error)
 
 
 def attempt(child: Child, job: Job) -> None:

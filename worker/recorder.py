@@ -131,7 +131,7 @@ class Recorder:
         rows, agree = self.series["loss"].add(block.first, block.losses)
         if not agree:
             log.error("a repeated loss differs from the recorded one", iteration=block.first)
-        self.latest = self.latest | {"loss": speakable(float(block.losses[-1]))}
+        self.notice("loss", block.first + len(block.losses), float(block.losses[-1]))
         self.improve("loss", float(np.fmin.reduce(block.losses)))
         return [self.chunk("loss", 1, row) for row in rows]
 
@@ -146,9 +146,14 @@ class Recorder:
             else:
                 rows = [Rows(at, values)]
             found += [self.chunk(name, series.stride, row) for row in rows]
-            self.latest = self.latest | {name: speakable(float(values[0]))}
+            self.notice(name, at, float(values[0]))
             self.improve(name, float(values[0]))
         return found
+
+    def notice(self, name: str, at: int, value: float) -> None:
+        """Remembers the latest value of a series; what is only repeated is not the latest."""
+        if at >= self.iteration:
+            self.latest = self.latest | {name: speakable(value)}
 
     def improve(self, name: str, value: float) -> None:
         """Remembers the best value of a series; NaN is never best."""
