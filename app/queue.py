@@ -22,7 +22,12 @@ def producer() -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         broker_connection_timeout=2,
-        broker_transport_options={"socket_timeout": 2, "socket_connect_timeout": 2},
+        # A broker that is away is found out at once: the request that rings does not wait for it.
+        broker_transport_options={
+            "socket_timeout": 2,
+            "socket_connect_timeout": 2,
+            "max_retries": 0,
+        },
     )
     return celery
 
