@@ -1,5 +1,6 @@
 """Jobs: create, find, cancel, delete."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete as sql_delete
@@ -94,7 +95,7 @@ def delete(session: Session, storage: Storage, job_id: str) -> None:
         raise Conflict(f"a job that is {job.state} cannot be deleted; cancel it first")
     locations = session.scalars(select(Checkpoint.location).where(Checkpoint.job_id == job_id))
     for location in list(locations):
-        after_commit(session, lambda location=location: storage.delete(location))  # type: ignore[misc]
+        after_commit(session, partial(storage.delete, location))
     session.execute(sql_delete(Job).where(Job.id == job_id))
 
 
