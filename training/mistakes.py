@@ -140,8 +140,13 @@ def pointer(loc: tuple[int | str, ...], raw: Any, kind: str) -> str:
         else:
             continue
         told = False
-        steps.append(str(step).replace("~", "~0").replace("/", "~1"))
+        steps.append(escaped(str(step)))
     return "".join(f"/{step}" for step in steps)
+
+
+def escaped(name: str) -> str:
+    """A name as a step of a JSON Pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def lookup(raw: Any, at: str) -> Any:

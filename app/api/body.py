@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from app.errors import Invalid, WrongMediaType
-from training.mistakes import MOST, Mistake
+from training.mistakes import MOST, Mistake, escaped
 
 ESCAPES = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 """Only an escape can bring into JSON what ``UNKEPT`` finds; a body without one is not searched."""
@@ -51,8 +51,7 @@ def unkept(document: Any) -> Iterator[Mistake]:
                     sentence = "has a name that holds NUL or half a character"
                     yield Mistake(at, "unsupported_character", sentence)
                 else:
-                    step = key.replace("~", "~0").replace("/", "~1")
-                    waiting.append((f"{at}/{step}", item))
+                    waiting.append((f"{at}/{escaped(key)}", item))
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:
