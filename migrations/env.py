@@ -21,6 +21,10 @@ def run(connection: Connection) -> None:
         # Waiting for a lock behind a long query would hold up everybody else.
         connection.execute(text("SET lock_timeout = '10s'"))
         connection.commit()
+    else:
+        # SQLite changes a table by making it anew, and dropping the old one would delete the rows
+        # that belong to its rows. Without effect inside a transaction, so on the driver's own.
+        connection.connection.execute("PRAGMA foreign_keys=OFF")
     with context.begin_transaction():
         context.run_migrations()
 

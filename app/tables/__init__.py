@@ -1,6 +1,10 @@
 """The tables, one noun a file. ("Models" are trained models here, so the ORM has another name.)"""
 
+from app.tables.answer import IdempotentAnswer
 from app.tables.checkpoint import Checkpoint
+from app.tables.dataset import Dataset
+from app.tables.event import Event
+from app.tables.intervention import Intervention
 from app.tables.job import ACTIVE, TERMINAL, Job, JobState
 from app.tables.key import ApiKey
 from app.tables.metric import MetricChunk
@@ -14,6 +18,10 @@ __all__ = [
     "TERMINAL",
     "ApiKey",
     "Checkpoint",
+    "Dataset",
+    "Event",
+    "IdempotentAnswer",
+    "Intervention",
     "Job",
     "JobState",
     "MetricChunk",

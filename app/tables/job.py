@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Index
+from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, TenantOwned, Utc, clock
@@ -30,7 +30,8 @@ class Job(TenantOwned, Base):
     ``fence`` rises with every claim and every cancellation; whoever writes names the fence it was
     given, so the writes of a worker that lost the job take no effect. ``iteration`` is how many
     losses are durable, ``attempt_iteration`` how far the present attempt has come (less, while it
-    repeats what a lost one had done).
+    repeats what a lost one had done). ``running_seconds`` is over all attempts, ``events`` how
+    many entries its log has.
     """
 
     __tablename__ = "jobs"
@@ -47,6 +48,9 @@ class Job(TenantOwned, Base):
     device_wanted: Mapped[str]
     iterations: Mapped[int]
     series: Mapped[list[str]] = mapped_column(JSON())
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+    retry_of: Mapped[str | None]
+    forked_from: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     request_id: Mapped[str]
 
     state: Mapped[str] = mapped_column(default=JobState.QUEUED)
@@ -60,6 +64,8 @@ class Job(TenantOwned, Base):
 
     iteration: Mapped[int] = mapped_column(default=0)
     epoch: Mapped[float] = mapped_column(default=0.0)
+    running_seconds: Mapped[float] = mapped_column(default=0.0)
+    events: Mapped[int] = mapped_column(default=0)
     attempt_iteration: Mapped[int] = mapped_column(default=0)
     attempt_first_iteration: Mapped[int] = mapped_column(default=0)
     attempt_started_at: Mapped[datetime | None] = mapped_column(Utc)

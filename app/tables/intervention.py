@@ -1,0 +1,26 @@
+"""Changes that were made to a job while it ran."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, TenantOwned, Utc, clock
+
+
+class Intervention(TenantOwned, Base):
+    """A change of ``lr`` or ``iterations``; ``iteration`` is the first one it applies to.
+
+    It is ``None`` until a worker has taken the change up, which it commits before that iteration
+    runs: from then on the job's course is a function of its specification and this log.
+    """
+
+    __tablename__ = "interventions"
+    __table_args__ = (Index("ix_interventions_job_id_id", "job_id", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    iteration: Mapped[int | None]
+    changes: Mapped[dict[str, Any]] = mapped_column(JSON())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())

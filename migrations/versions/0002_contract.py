@@ -1,0 +1,147 @@
+"""Data sets, the log of a job, interventions, answers kept for repeated requests."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+TIME = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    """To this revision."""
+    for create in (datasets, jobs, events, interventions, idempotent_answers):
+        create()
+
+
+def downgrade() -> None:
+    """Back to the one before."""
+    for name in ("idempotent_answers", "interventions", "events"):
+        op.drop_table(name)
+    with op.batch_alter_table("jobs") as table:
+        table.drop_index("ix_jobs_dataset_id")
+        table.drop_constraint("fk_jobs_dataset_id_datasets", type_="foreignkey")
+        for column in job_columns():
+            table.drop_column(column.name)
+    op.drop_table("datasets")
+
+
+def owned(table: str) -> tuple[sa.Column[str], sa.ForeignKeyConstraint]:
+    """The tenant whose row it is."""
+    return (
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"],
+            ["tenants.id"],
+            name=f"fk_{table}_tenant_id_tenants",
+            ondelete="CASCADE",
+        ),
+    )
+
+
+def of_a_job(table: str) -> tuple[sa.Column[str], sa.ForeignKeyConstraint]:
+    """The job that a row goes with."""
+    return (
+        sa.Column("job_id", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=f"fk_{table}_job_id_jobs", ondelete="CASCADE"
+        ),
+    )
+
+
+def datasets() -> None:
+    """Uploaded data."""
+    op.create_table(
+        "datasets",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("schema", sa.JSON(), nullable=False),
+        sa.Column("source", sa.JSON(), nullable=False),
+        sa.Column("statistics", sa.JSON(), nullable=False),
+        sa.Column("location", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        *owned("datasets"),
+        sa.PrimaryKeyConstraint("id", name="pk_datasets"),
+    )
+    op.create_index("ix_datasets_tenant_id", "datasets", ["tenant_id"])
+    op.create_index("ix_datasets_tenant_id_sha256", "datasets", ["tenant_id", "sha256"])
+
+
+def job_columns() -> list[sa.Column[Any]]:
+    """What jobs have in addition."""
+    return [
+        sa.Column("events", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("running_seconds", sa.Double(), nullable=False, server_default="0"),
+        sa.Column("retry_of", sa.String(), nullable=True),
+        sa.Column("forked_from", sa.JSON(), nullable=True),
+        sa.Column("dataset_id", sa.String(), nullable=True),
+    ]
+
+
+def jobs() -> None:
+    """Where a job comes from, which data it needs, how long it ran, how much its log holds."""
+    with op.batch_alter_table("jobs") as table:
+        for column in job_columns():
+            table.add_column(column)
+        table.create_foreign_key("fk_jobs_dataset_id_datasets", "datasets", ["dataset_id"], ["id"])
+        table.create_index("ix_jobs_dataset_id", ["dataset_id"])
+
+
+def events() -> None:
+    """What happened to a job, in order."""
+    op.create_table(
+        "events",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("iteration", sa.Integer(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        *of_a_job("events"),
+        *owned("events"),
+        sa.PrimaryKeyConstraint("id", name="pk_events"),
+        sa.UniqueConstraint("job_id", "sequence", name="uq_events_job_id"),
+    )
+    op.create_index("ix_events_tenant_id", "events", ["tenant_id"])
+
+
+def interventions() -> None:
+    """Changes of a job while it runs."""
+    op.create_table(
+        "interventions",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("iteration", sa.Integer(), nullable=True),
+        sa.Column("changes", sa.JSON(), nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        *of_a_job("interventions"),
+        *owned("interventions"),
+        sa.PrimaryKeyConstraint("id", name="pk_interventions"),
+    )
+    op.create_index("ix_interventions_job_id_id", "interventions", ["job_id", "id"])
+    op.create_index("ix_interventions_tenant_id", "interventions", ["tenant_id"])
+
+
+def idempotent_answers() -> None:
+    """What was answered to a request that may be repeated."""
+    op.create_table(
+        "idempotent_answers",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("request_sha256", sa.String(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("headers", sa.JSON(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("created_at", TIME, nullable=False),
+        *owned("idempotent_answers"),
+        sa.PrimaryKeyConstraint("tenant_id", "key", name="pk_idempotent_answers"),
+    )
+    op.create_index("ix_idempotent_answers_created_at", "idempotent_answers", ["created_at"])
+    op.create_index("ix_idempotent_answers_tenant_id", "idempotent_answers", ["tenant_id"])
