@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from app.api import health, iterations, jobs, metrics, predictions, problems
+from app.api import docs, health, iterations, jobs, metrics, models, predictions, problems
 from app.api.context import RequestContext
 from app.api.deps import authenticate, no_nul
 from app.config import Settings, get_settings
@@ -42,6 +42,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         RequestContext, max_body_bytes=settings.max_body_bytes, failed=problems.unexpected
     )
     problems.install(app)
-    for noun in (health, jobs, metrics, iterations, predictions):
+    for noun in (docs, health, jobs, metrics, iterations, models, predictions):
         app.include_router(noun.router)
     return app

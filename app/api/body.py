@@ -18,6 +18,11 @@ ESCAPES = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 UNKEPT = re.compile("[\0\ud800-\udfff]")
 """PostgreSQL keeps no NUL, and half a surrogate pair is no character at all."""
 
+REFERENCE = "#/components/schemas/{model}"
+"""Where OpenAPI keeps what several routes refer to."""
+BODIES: dict[str, type[BaseModel]] = {}
+"""The models of every body that a route describes, by name."""
+
 
 async def json_body(request: Request) -> Any:
     """The decoded body. NaN and Infinity are let through: validation can point at them."""
@@ -54,10 +59,13 @@ def unkept(document: Any) -> Iterator[Mistake]:
                     waiting.append((f"{at}/{escaped(key)}", item))
 
 
-def described(model: type[BaseModel]) -> dict[str, Any]:
-    """What OpenAPI says about a body that is read here."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
+def described(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
+    """What OpenAPI says about a body that is read here: its form, and bodies that work."""
+    BODIES[model.__name__] = model
+    content: dict[str, Any] = {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}
+    if examples:
+        content["examples"] = {name: {"value": value} for name, value in examples.items()}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 Body = Annotated[Any, Depends(json_body)]

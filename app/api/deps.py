@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
@@ -15,7 +15,9 @@ from app.services.keys import Principal
 from app.storage import Storage
 from training.mistakes import Mistake
 
-PUBLIC = frozenset({"/healthz", "/readyz"})
+PUBLIC = frozenset(
+    {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
+)
 """The only paths that need no key. A new route is closed until it is named here."""
 
 bearer = HTTPBearer(auto_error=False, description="A key of the service")
@@ -118,3 +120,7 @@ def get_predicting(database: DatabaseDep, principal: Caller) -> Iterator[Session
 Reading = Annotated[Session, Depends(get_reading, scope="function")]
 Writing = Annotated[Session, Depends(get_writing, scope="function")]
 Predicting = Annotated[Session, Depends(get_predicting, scope="function")]
+
+# Of every list.
+Limit = Annotated[int, Query(ge=1, le=100, description="Entries a page.")]
+After = Annotated[str | None, Query(description="The `next` of the page before.")]

@@ -1,14 +1,15 @@
 """Any iteration again, computed by a worker."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import sleep, to_thread
 from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse
 
 from app.api.deps import DatabaseDep, Reader, Reading, RequestId, SettingsDep
-from app.api.schemas import TaskDocument, task_document
+from app.api.openapi import refusals
+from app.api.schemas import IterationDocument, TaskDocument, task_document
 from app.db import Database
 from app.errors import Invalid, ServiceError
 from app.services import jobs, tasks
@@ -20,7 +21,14 @@ POLL = 0.02
 """Seconds between looks at the task: a replay of a small job takes about as long."""
 
 
-@router.get("/jobs/{job_id}/iterations/{n}", operation_id="get_iteration")
+ANSWERED: dict[int | str, dict[str, Any]] = {
+    200: {"model": IterationDocument},
+    202: {"model": TaskDocument, "description": "It takes longer; the task will have the answer."},
+    **refusals(409),
+}
+
+
+@router.get("/jobs/{job_id}/iterations/{n}", operation_id="get_iteration", responses=ANSWERED)
 async def show(
     job_id: str,
     n: Annotated[int, Path(ge=0, le=2**31 - 1)],

@@ -1,11 +1,10 @@
 """Jobs: submit, look, cancel, delete."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from app.api.body import Body, described
-from app.api.deps import Reading, RequestId, SettingsDep, StorageDep, Writing
+from app.api.deps import After, Limit, Reading, RequestId, SettingsDep, StorageDep, Writing
+from app.api.openapi import refusals
 from app.api.schemas import JobDocument, JobList, job_document
 from app.services import jobs
 from app.tables import JobState
@@ -13,10 +12,36 @@ from training.spec import JobSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-Limit = Annotated[int, Query(ge=1, le=100)]
+CREATE = described(
+    JobSpec,
+    iris={
+        "name": "iris",
+        "dataset": "iris",
+        "split": {"test": 0.3},
+        "model": [{"type": "linear", "out_features": 3}],
+        "loss": "cross_entropy",
+        "optimizer": {"type": "sgd", "lr": 0.1},
+        "iterations": 200,
+    },
+    one_weight={
+        "dataset": {"x": [[1.0]], "y": [[4.0]]},
+        "model": [
+            {
+                "type": "linear",
+                "out_features": 1,
+                "bias": False,
+                "init": {"type": "constant", "value": 2.0},
+            }
+        ],
+        "loss": "mse_loss",
+        "optimizer": {"type": "sgd", "lr": 0.1},
+        "batch_size": "full",
+        "iterations": 50,
+    },
+)
 
 
-@router.post("", status_code=202, operation_id="create_job", openapi_extra=described(JobSpec))
+@router.post("", status_code=202, operation_id="create_job", openapi_extra=CREATE)
 def create(
     body: Body, session: Writing, settings: SettingsDep, request_id: RequestId, response: Response
 ) -> JobDocument:
@@ -27,7 +52,7 @@ def create(
 
 
 @router.get("", operation_id="list_jobs")
-def index(session: Reading, limit: Limit = 20, after: str | None = None) -> JobList:
+def index(session: Reading, limit: Limit = 20, after: After = None) -> JobList:
     """Jobs, newest first."""
     page = jobs.listed(session, limit, after)
     data = [job_document(job) for job in page.rows]
@@ -42,13 +67,15 @@ def show(job_id: str, session: Reading) -> JobDocument:
     return job_document(job, jobs.position(session, job) if waiting else None)
 
 
-@router.post("/{job_id}/cancel", status_code=202, operation_id="cancel_job")
+@router.post(
+    "/{job_id}/cancel", status_code=202, operation_id="cancel_job", responses=refusals(409)
+)
 def cancel(job_id: str, session: Writing) -> JobDocument:
     """Ends a job that is queued or running; what it has recorded stays."""
     return job_document(jobs.cancel(session, job_id))
 
 
-@router.delete("/{job_id}", status_code=204, operation_id="delete_job")
+@router.delete("/{job_id}", status_code=204, operation_id="delete_job", responses=refusals(409))
 def delete(job_id: str, session: Writing, storage: StorageDep) -> None:
     """Removes a finished job, its series and its checkpoints."""
     jobs.delete(session, storage, job_id)

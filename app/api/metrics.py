@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 
 from app.api.deps import Reading
+from app.api.schemas import MetricsDocument
 from app.numbers import speakable
 from app.services import jobs, metrics
 from app.tables import TERMINAL
@@ -16,7 +17,7 @@ Limit = Annotated[int, Query(ge=1, le=100_000)]
 After = Annotated[int | None, Query(ge=-1, le=2**31 - 1)]
 
 
-@router.get("/metrics", operation_id="get_metrics")
+@router.get("/metrics", operation_id="get_metrics", responses={200: {"model": MetricsDocument}})
 def show(
     job_id: str, session: Reading, series: str = "loss", after: After = None, limit: Limit = 100_000
 ) -> Response:

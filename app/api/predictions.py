@@ -37,7 +37,7 @@ def asked(body: Body) -> PredictionRequest:
 
 Asked = Annotated[PredictionRequest, Depends(asked)]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
-ASKED = described(PredictionRequest)
+ASKED = described(PredictionRequest, iris={"inputs": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]})
 
 
 class Predictions(Document):

@@ -85,6 +85,35 @@ class TaskDocument(Document):
     finished_at: Time | None
 
 
+class PointsDocument(Document):
+    """A series: iterations ascending, and the value at each."""
+
+    iteration: list[int]
+    value: list[Number]
+
+
+class MetricsDocument(Document):
+    """Recorded series; ``last`` is the newest iteration given of each, ``next_after`` where the
+    following page begins after."""
+
+    job: str
+    series: dict[str, PointsDocument]
+    last: dict[str, int]
+    state: str
+    complete: bool
+    next_after: int | None
+
+
+class IterationDocument(Document):
+    """The state before update ``iteration``; after the last one there is no loss and no update."""
+
+    iteration: int
+    loss: Number | None
+    lr: float | None
+    exact: bool
+    parameters: dict[str, dict[str, Any]]
+
+
 def job_document(job: Job, position: int | None = None) -> JobDocument:
     """``position``: the place in the queue, of a queued job."""
     return JobDocument(

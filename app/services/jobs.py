@@ -1,7 +1,7 @@
 """Jobs: create, find, cancel, delete."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, or_, select, update
@@ -11,17 +11,11 @@ from app import queue
 from app.db import after_commit, clock
 from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
+from app.services.pages import Page, page
 from app.storage import Storage
 from app.tables import ACTIVE, TERMINAL, Checkpoint, Job, JobState
 from training.check import Limits, check
 from training.mistakes import Mistakes
-
-
-class Page(NamedTuple):
-    """A part of a list, newest first; ``next`` is where the following part begins after."""
-
-    rows: list[Job]
-    next: str | None
 
 
 def create(session: Session, raw: Any, limits: Limits, request_id: str) -> Job:
@@ -58,14 +52,9 @@ def get(session: Session, job_id: str) -> Job:
     return job
 
 
-def listed(session: Session, limit: int, after: str | None) -> Page:
+def listed(session: Session, limit: int, after: str | None) -> Page[Job]:
     """Jobs, newest first."""
-    query = select(Job).order_by(Job.id.desc()).limit(limit + 1)
-    if after is not None:
-        query = query.where(Job.id < after)
-    rows = list(session.scalars(query))
-    more = len(rows) > limit
-    return Page(rows[:limit], rows[limit - 1].id if more else None)
+    return page(session, select(Job), Job.id, limit, after)
 
 
 def cancel(session: Session, job_id: str) -> Job:

@@ -1,13 +1,23 @@
 """Trained models by name and version."""
 
+from typing import NamedTuple
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db import insert
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, NotFound, Unavailable
 from app.ids import new_id
-from app.storage import Stored
+from app.services.pages import Page, page
+from app.storage import DamagedFile, Storage, Stored
 from app.tables import Job, JobState, Model, ModelVersion
+
+
+class Described(NamedTuple):
+    """A model and its newest version."""
+
+    model: Model
+    newest: ModelVersion
 
 
 def add_version(session: Session, job: Job, stored: Stored) -> ModelVersion:
@@ -58,3 +68,40 @@ def of_job(session: Session, job: Job) -> ModelVersion:
         hint = "" if job.state == JobState.SUCCEEDED else f": it is {job.state}"
         raise Conflict(f"the job has no model{hint}", code="no_model")
     return found
+
+
+def listed(session: Session, limit: int, after: str | None) -> Page[Described]:
+    """Models, newest first, each with its newest version."""
+    found = page(session, select(Model), Model.id, limit, after)
+    newest = newest_of(session, [model.id for model in found.rows])
+    return Page([Described(model, newest[model.id]) for model in found.rows], found.next)
+
+
+def described(session: Session, name: str) -> Described:
+    """A model by its name; raises ``NotFound``."""
+    newest = find(session, name)
+    model = session.scalars(select(Model).where(Model.id == newest.model_id)).one()
+    return Described(model, newest)
+
+
+def newest_of(session: Session, model_ids: list[str]) -> dict[str, ModelVersion]:
+    """The newest version of each model; every model has one."""
+    newest = (
+        select(ModelVersion.model_id, func.max(ModelVersion.version).label("version"))
+        .where(ModelVersion.model_id.in_(model_ids))
+        .group_by(ModelVersion.model_id)
+        .subquery()
+    )
+    query = select(ModelVersion).join(
+        newest,
+        (ModelVersion.model_id == newest.c.model_id) & (ModelVersion.version == newest.c.version),
+    )
+    return {version.model_id: version for version in session.scalars(query)}
+
+
+def content(storage: Storage, version: ModelVersion) -> bytes:
+    """The file of a version, proved by its hash; raises ``Unavailable`` when it is damaged."""
+    try:
+        return storage.get(version.location, version.sha256)
+    except DamagedFile as error:
+        raise Unavailable("the model's file is damaged; train it again") from error

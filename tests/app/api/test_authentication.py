@@ -15,7 +15,10 @@ from tests.app.conftest import Connect, database_of, new_key
 from tests.app.talk import TINY, problem
 from tests.service import Service
 
-PUBLIC = {"GET /healthz", "GET /readyz"}
+PUBLIC = {
+    *("GET /healthz", "GET /readyz", "GET /openapi.json"),
+    *("GET /docs", "GET /docs/start.js", "GET /docs/{name}"),
+}
 
 SCOPE = {
     "POST /v1/jobs": "train",
@@ -28,6 +31,10 @@ SCOPE = {
     "GET /v1/tasks/{task_id}": "read",
     "GET /v1/jobs/{job_id}/examples": "read",
     "POST /v1/jobs/{job_id}/predict": "predict",
+    "GET /v1/models": "read",
+    "GET /v1/models/{name}": "read",
+    "GET /v1/models/{name}/versions/{version}": "read",
+    "GET /v1/models/{name}/versions/{version}/download": "read",
     "POST /v1/models/{name}/predict": "predict",
     "POST /v1/models/{name}/versions/{version}/predict": "predict",
 }
