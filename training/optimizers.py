@@ -1,12 +1,14 @@
 """Optimizers as update rules on one flat vector. P: all parameters of the job.
 
-A rule has three parts: the slots it keeps (each [P], zero at first), the numbers it needs at
-iteration n (computed in float64, handed over as tensors, so that a graph holds no number of its
-own) and the update itself. Where torch and the paper differ in form, torch's is followed.
+A rule has three parts: the slots it keeps (each [P], with the value they have at first), the
+numbers it needs at iteration n (computed in float64 from n alone, handed over as tensors, so that a
+graph holds no number of its own) and the update itself. Where torch and the paper differ in form,
+torch's is followed.
 """
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -21,14 +23,14 @@ Hyper = dict[str, Tensor]
 class Rule(NamedTuple):
     """How one optimizer works; ``word`` is its entry in the specification."""
 
-    slots: Callable[[Any], tuple[str, ...]]
+    slots: Callable[[Any], dict[str, float]]
     hyper: Callable[[Any, float, int], dict[str, float]]
     update: Callable[[Any, Tensor, Tensor, Slots, Hyper], tuple[Tensor, Slots]]
 
 
-def sgd_slots(word: words.Sgd) -> tuple[str, ...]:
+def sgd_slots(word: words.Sgd) -> dict[str, float]:
     """The momentum buffer, when there is momentum."""
-    return ("momentum_buffer",) if word.momentum else ()
+    return {"momentum_buffer": 0.0} if word.momentum else {}
 
 
 def sgd_hyper(word: words.Sgd, lr: float, n: int) -> dict[str, float]:
@@ -52,9 +54,14 @@ def sgd(word: words.Sgd, p_P: Tensor, g_P: Tensor, slots: Slots, h: Hyper) -> tu
     return p_P - h["lr"] * direction_P, {"momentum_buffer": b_P}
 
 
-def adam_slots(word: words.AdamWord) -> tuple[str, ...]:
+def moments(word: words.NAdam | words.RAdam) -> dict[str, float]:
+    """First and second moment of the gradient."""
+    return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+
+
+def adam_slots(word: words.AdamWord) -> dict[str, float]:
     """First and second moment; amsgrad also keeps the largest second moment."""
-    return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if word.amsgrad else ()))
+    return {"exp_avg": 0.0, "exp_avg_sq": 0.0} | ({"max_exp_avg_sq": 0.0} if word.amsgrad else {})
 
 
 def adam_hyper(word: words.Adam | words.AdamW, lr: float, n: int) -> dict[str, float]:
@@ -88,8 +95,207 @@ def adam(
     return p_P - h["step_size"] * m_P / (v_P.sqrt() / h["correction"] + h["eps"]), kept
 
 
+def rmsprop_slots(word: words.RmsProp) -> dict[str, float]:
+    """The mean square; centered also keeps the mean, momentum its buffer."""
+    slots = {"square_avg": 0.0}
+    if word.centered:
+        slots["grad_avg"] = 0.0
+    return slots | ({"momentum_buffer": 0.0} if word.momentum else {})
+
+
+def rmsprop_hyper(word: words.RmsProp, lr: float, n: int) -> dict[str, float]:
+    """The same at every iteration, but for the rate."""
+    return {
+        "lr": lr,
+        "alpha": word.alpha,
+        "fresh": 1.0 - word.alpha,
+        "eps": word.eps,
+        "momentum": word.momentum,
+        "weight_decay": word.weight_decay,
+    }
+
+
+def rmsprop(
+    word: words.RmsProp, p_P: Tensor, g_P: Tensor, slots: Slots, h: Hyper
+) -> tuple[Tensor, Slots]:
+    """v ← αv + (1 − α)g²; d = g / (√v + ε), centered: g / (√(v − ḡ²) + ε); b ← μb + d."""
+    if word.weight_decay:
+        g_P = g_P + h["weight_decay"] * p_P
+    v_P = h["alpha"] * slots["square_avg"] + h["fresh"] * g_P * g_P
+    kept = {"square_avg": v_P}
+    if word.centered:
+        mean_P = kept["grad_avg"] = torch.lerp(slots["grad_avg"], g_P, h["fresh"])
+        # Of a gradient that never changes the variance is 0, and rounded it may fall below.
+        v_P = (v_P - mean_P * mean_P).clamp(min=0.0)
+    direction_P = g_P / (v_P.sqrt() + h["eps"])
+    if word.momentum:
+        direction_P = h["momentum"] * slots["momentum_buffer"] + direction_P
+        kept["momentum_buffer"] = direction_P
+    return p_P - h["lr"] * direction_P, kept
+
+
+def adagrad_slots(word: words.Adagrad) -> dict[str, float]:
+    """The sum of squares."""
+    return {"sum": word.initial_accumulator_value}
+
+
+def adagrad_hyper(word: words.Adagrad, lr: float, n: int) -> dict[str, float]:
+    """``lr_decay`` lowers the rate beside what the schedule does."""
+    rate = lr / (1.0 + n * word.lr_decay)
+    return {"lr": rate, "eps": word.eps, "weight_decay": word.weight_decay}
+
+
+def adagrad(
+    word: words.Adagrad, p_P: Tensor, g_P: Tensor, slots: Slots, h: Hyper
+) -> tuple[Tensor, Slots]:
+    """s ← s + g²; p ← p − η·g / (√s + ε)."""
+    if word.weight_decay:
+        g_P = g_P + h["weight_decay"] * p_P
+    s_P = slots["sum"] + g_P * g_P
+    return p_P - h["lr"] * g_P / (s_P.sqrt() + h["eps"]), {"sum": s_P}
+
+
+NEGLIGIBLE = 2.0**-54
+"""In float64, 1 − x is 1 for an x up to this."""
+
+
+def mu(word: words.NAdam, t: int) -> float:
+    """The momentum of step t (from 1): β₁(1 − ½·0.96^(tψ))."""
+    fallen: float = 0.96 ** (t * word.momentum_decay)
+    return word.betas[0] * (1.0 - 0.5 * fallen)
+
+
+@lru_cache(maxsize=64)
+def mu_products(word: words.NAdam) -> tuple[float, ...]:
+    """μ₁⋯μₜ for t = 0, 1 … as far as it has to be multiplied out.
+
+    That is until the product is negligible, or until every further μ is β₁; one of the two happens
+    within 2 500 steps, whatever the arguments: for ψ < 0.38 the product goes first.
+    """
+    products = [1.0]
+    while products[-1] > NEGLIGIBLE and 0.5 * 0.96 ** (len(products) * word.momentum_decay) > (
+        NEGLIGIBLE
+    ):
+        products.append(products[-1] * mu(word, len(products)))
+    return tuple(products)
+
+
+def mu_product(word: words.NAdam, t: int) -> float:
+    """μ₁⋯μₜ, as a function of t: nothing is carried from step to step."""
+    known, beta1 = mu_products(word), word.betas[0]
+    last = len(known) - 1
+    return known[t] if t <= last else known[last] * float(beta1 ** (t - last))
+
+
+def nadam_hyper(word: words.NAdam, lr: float, n: int) -> dict[str, float]:
+    """The momentum varies, and its products correct the bias (torch's ``mu_product``)."""
+    beta2, now, next_one = word.betas[1], mu(word, n + 1), mu(word, n + 2)
+    product = mu_product(word, n + 1)
+    return {
+        "of_gradient": lr * (1.0 - now) / (1.0 - product),
+        "of_moment": lr * next_one / (1.0 - product * next_one),
+        "correction": math.sqrt(1.0 - beta2 ** (n + 1)),
+        "fresh1": 1.0 - word.betas[0],
+        "beta2": beta2,
+        "fresh2": 1.0 - beta2,
+        "eps": word.eps,
+        "weight_decay": word.weight_decay,
+        "shrink": 1.0 - lr * word.weight_decay,
+    }
+
+
+def nadam(
+    word: words.NAdam, p_P: Tensor, g_P: Tensor, slots: Slots, h: Hyper
+) -> tuple[Tensor, Slots]:
+    """p ← p − (η(1 − μₜ)/(1 − Πμ)·g + ημₜ₊₁/(1 − Πμ·μₜ₊₁)·m) / (√v/√c₂ + ε)."""
+    p_P, g_P = decayed(word, p_P, g_P, h)
+    m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
+    v_P = h["beta2"] * slots["exp_avg_sq"] + h["fresh2"] * g_P * g_P
+    direction_P = h["of_gradient"] * g_P + h["of_moment"] * m_P
+    updated_P = p_P - direction_P / (v_P.sqrt() / h["correction"] + h["eps"])
+    return updated_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
+
+
+def decayed(
+    word: words.NAdam | words.RAdam, p_P: Tensor, g_P: Tensor, h: Hyper
+) -> tuple[Tensor, Tensor]:
+    """Weight decay: of the parameters where it is decoupled, else as a part of the gradient."""
+    if not word.weight_decay:
+        return p_P, g_P
+    if word.decoupled_weight_decay:
+        return p_P * h["shrink"], g_P
+    return p_P, g_P + h["weight_decay"] * p_P
+
+
+def radam_hyper(word: words.RAdam, lr: float, n: int) -> dict[str, float]:
+    """``rectified``: √c₂·r of the paper, or 0 as long as the second moment is not to be trusted."""
+    beta1, beta2 = word.betas
+    unbiased = 1.0 - beta2 ** (n + 1)
+    most = 2.0 / (1.0 - beta2) - 1.0  # ρ∞, the longest approximated simple moving average
+    length = most - 2.0 * (n + 1) * beta2 ** (n + 1) / unbiased  # ρₜ
+    rectified = 0.0
+    if length > 5.0:
+        ratio = (length - 4.0) * (length - 2.0) * most / ((most - 4.0) * (most - 2.0) * length)
+        rectified = math.sqrt(unbiased * ratio)
+    return {
+        "step_size": lr / (1.0 - beta1 ** (n + 1)),
+        "rectified": rectified,
+        "fresh1": 1.0 - beta1,
+        "beta2": beta2,
+        "fresh2": 1.0 - beta2,
+        "eps": word.eps,
+        "weight_decay": word.weight_decay,
+        "shrink": 1.0 - lr * word.weight_decay,
+    }
+
+
+def radam(
+    word: words.RAdam, p_P: Tensor, g_P: Tensor, slots: Slots, h: Hyper
+) -> tuple[Tensor, Slots]:
+    """p ← p − η/c₁ · m · (r√c₂ / (√v + ε)), without the last factor while r is not to be had."""
+    p_P, g_P = decayed(word, p_P, g_P, h)
+    m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
+    v_P = h["beta2"] * slots["exp_avg_sq"] + h["fresh2"] * g_P * g_P
+    adapted_P = h["rectified"] / (v_P.sqrt() + h["eps"])
+    # One graph serves every iteration, so the choice is made in it.
+    adapted_P = torch.where(h["rectified"] > 0, adapted_P, torch.ones_like(adapted_P))
+    return p_P - h["step_size"] * m_P * adapted_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
+
+
+def lion_slots(word: words.Lion) -> dict[str, float]:
+    """The momentum."""
+    return {"exp_avg": 0.0}
+
+
+def lion_hyper(word: words.Lion, lr: float, n: int) -> dict[str, float]:
+    """The decay is decoupled: lr·λ·p, as in the paper's algorithm 2."""
+    beta1, beta2 = word.betas
+    return {
+        "lr": lr,
+        "fresh1": 1.0 - beta1,
+        "fresh2": 1.0 - beta2,
+        "shrink": 1.0 - lr * word.weight_decay,
+    }
+
+
+def lion(
+    word: words.Lion, p_P: Tensor, g_P: Tensor, slots: Slots, h: Hyper
+) -> tuple[Tensor, Slots]:
+    """c = β₁m + (1 − β₁)g; p ← p − η(sign c + λp); m ← β₂m + (1 − β₂)g."""
+    direction_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"]).sign()
+    m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh2"])
+    if word.weight_decay:
+        p_P = p_P * h["shrink"]
+    return p_P - h["lr"] * direction_P, {"exp_avg": m_P}
+
+
 RULES: dict[str, Rule] = {
     "sgd": Rule(sgd_slots, sgd_hyper, sgd),
     "adam": Rule(adam_slots, adam_hyper, adam),
     "adamw": Rule(adam_slots, adam_hyper, adam),
+    "rmsprop": Rule(rmsprop_slots, rmsprop_hyper, rmsprop),
+    "adagrad": Rule(adagrad_slots, adagrad_hyper, adagrad),
+    "nadam": Rule(moments, nadam_hyper, nadam),
+    "radam": Rule(moments, radam_hyper, radam),
+    "lion": Rule(lion_slots, lion_hyper, lion),
 }

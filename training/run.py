@@ -124,7 +124,8 @@ class Training:
         optimizer = self.plan.spec.optimizer
         parameters_P = self.network.initial_parameters(self.plan.spec.seed, self.numerics)
         slots = {
-            name: torch.zeros_like(parameters_P) for name in RULES[optimizer.type].slots(optimizer)
+            name: torch.full_like(parameters_P, value)
+            for name, value in RULES[optimizer.type].slots(optimizer).items()
         }
         buffers = self.network.initial_buffers(self.numerics)
         return Checkpoint(0, State(parameters_P, buffers, slots))

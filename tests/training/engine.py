@@ -23,6 +23,11 @@ OPTIMIZERS: dict[str, Specification] = {
     "sgd": {"type": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
     "adam": {"type": "adam", "lr": 0.01, "amsgrad": True, "weight_decay": 0.01},
     "adamw": {"type": "adamw", "lr": 0.01, "betas": [0.8, 0.95]},
+    "rmsprop": {"type": "rmsprop", "lr": 0.002, "momentum": 0.8, "centered": True, "eps": 1e-3},
+    "adagrad": {"type": "adagrad", "lr_decay": 0.01, "initial_accumulator_value": 0.1},
+    "nadam": {"type": "nadam", "weight_decay": 0.01, "decoupled_weight_decay": True},
+    "radam": {"type": "radam", "lr": 0.01, "weight_decay": 0.01},
+    "lion": {"type": "lion", "lr": 0.001, "weight_decay": 0.1},
 }
 """One of each, with state to carry along."""
 

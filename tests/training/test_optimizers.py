@@ -1,20 +1,51 @@
 """The whole step, optimizer and schedule together, against torch.optim over 50 iterations."""
 
 import itertools
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
 
 from tests.training.engine import FLOAT64, Job, ready, regression
 from training import catalog
+from training.catalog.optimizers import NAdam as NAdamWord
+from training.optimizers import RULES, mu, mu_product, mu_products
 from training.step import State
 
+
+class Lion(Optimizer):
+    """Algorithm 2 of Chen et al. 2023 (arXiv:2302.06675), line by line."""
+
+    def __init__(self, params: Any, lr: float, betas: Any, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for theta in group["params"]:
+                m = self.state[theta].setdefault("m", torch.zeros_like(theta))
+                c = beta1 * m + (1 - beta1) * theta.grad
+                theta -= group["lr"] * (torch.sign(c) + group["weight_decay"] * theta)
+                self.state[theta]["m"] = beta2 * m + (1 - beta2) * theta.grad
+
+
 ITERATIONS = 50
-TORCH: dict[str, Any] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+TORCH: dict[str, Any] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "nadam": NAdam,
+    "radam": RAdam,
+    "lion": Lion,
+}
 
 
 def grid(name: str, **choices: list[Any]) -> list[Any]:
@@ -52,6 +83,40 @@ OPTIMIZERS = [
             amsgrad=[False, True],
         )
     ),
+    *grid(
+        "rmsprop",
+        lr=[0.01],
+        alpha=[0.9],
+        eps=[1e-3],
+        momentum=[0.0, 0.8],
+        centered=[False, True],
+        weight_decay=[0.0, 0.05],
+    ),
+    *grid(
+        "adagrad",
+        lr=[0.1],
+        lr_decay=[0.0, 0.05],
+        weight_decay=[0.0, 0.05],
+        initial_accumulator_value=[0.0, 0.3],
+        eps=[1e-6],
+    ),
+    *grid(
+        "nadam",
+        lr=[0.02],
+        betas=[(0.9, 0.999), (0.7, 0.93)],
+        momentum_decay=[0.004, 0.0, 0.3, 2.0],
+        weight_decay=[0.0, 0.1],
+        decoupled_weight_decay=[False, True],
+    ),
+    *grid(
+        "radam",
+        lr=[0.02],
+        betas=[(0.9, 0.999), (0.7, 0.93), (0.8, 0.5)],
+        eps=[1e-6],
+        weight_decay=[0.0, 0.1],
+        decoupled_weight_decay=[False, True],
+    ),
+    *grid("lion", lr=[0.003], betas=[(0.9, 0.99), (0.6, 0.8)], weight_decay=[0.0, 0.1]),
 ]
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {"type": "constant"},
@@ -72,6 +137,14 @@ def torchs_schedule(optimizer: Optimizer, word: dict[str, Any]) -> LRScheduler:
     t_max = word.get("t_max") or ITERATIONS - warmup
     fall = CosineAnnealingLR(optimizer, t_max, eta_min=word.get("eta_min", 0.0))
     return SequentialLR(optimizer, [rise, fall], [warmup]) if warmup else fall
+
+
+@pytest.fixture(autouse=True)
+def torchs_own_scalars_in_float64() -> Iterator[None]:
+    """NAdam keeps the product of its momenta in the default type."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def job(optimizer: dict[str, Any], schedule: dict[str, Any]) -> Job:
@@ -143,6 +216,48 @@ def test_an_optimizer_under_a_schedule_agrees_with_torch(
     assert_same_course(optimizer, SCHEDULES[schedule])
 
 
-def test_the_cases_reach_every_optimizer_and_every_schedule() -> None:
-    assert set(TORCH) == set(catalog.OPTIMIZERS)
-    assert {schedule["type"] for schedule in SCHEDULES.values()} == set(catalog.SCHEDULES)
+def test_the_cases_reach_every_optimizer() -> None:
+    assert set(TORCH) == set(catalog.OPTIMIZERS) == set(RULES)
+    assert {case.values[0]["type"] for case in OPTIMIZERS} == set(TORCH)
+
+
+@pytest.mark.parametrize("name", set(TORCH) - {"lion"})
+def test_what_is_not_given_is_as_in_torch(name: str) -> None:
+    theirs = TORCH[name]([nn.Parameter(torch.zeros(1))]).defaults
+    ours = catalog.OPTIMIZERS[name].model_validate({"type": name}).model_dump(exclude={"type"})
+    assert ours == {argument: theirs[argument] for argument in ours}
+
+
+# Numbers that depend on the iteration.
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-6, 0.004, 0.3, 0.39, 5.0, 1e300])
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.9999, 1 - 1e-16])
+def test_the_momenta_of_nadam_are_multiplied_without_carrying_anything(
+    beta: float, decay: float
+) -> None:
+    word = NAdamWord(type="nadam", betas=(beta, 0.999), momentum_decay=decay)
+    assert len(mu_products(word)) < 2500
+    product = 1.0
+    for t in range(1, 6000):
+        product *= mu(word, t)
+        assert mu_product(word, t) == pytest.approx(product, rel=1e-11, abs=2.0**-54)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("n", [10**6, 10**8])
+def test_late_iterations_have_numbers_too(n: int, optimizer: dict[str, Any]) -> None:
+    word = catalog.OPTIMIZERS[optimizer["type"]].model_validate(optimizer)
+    numbers = RULES[word.type].hyper(word, word.lr, n)
+    assert all(math.isfinite(number) for number in numbers.values())
+
+
+def test_a_gradient_that_never_changes_has_no_variance_below_zero() -> None:
+    arguments = {"type": "rmsprop", "centered": True, "alpha": 0.9}
+    word, rule = catalog.OPTIMIZERS["rmsprop"].model_validate(arguments), RULES["rmsprop"]
+    g = torch.randn(1000, generator=torch.manual_seed(0), dtype=torch.float32)
+    hyper = {name: g.new_tensor(v) for name, v in rule.hyper(word, 1e-9, 0).items()}
+    p, slots = torch.zeros_like(g), {name: torch.zeros_like(g) for name in rule.slots(word)}
+    for _ in range(500):
+        p, slots = rule.update(word, p, g, slots, hyper)
+    assert torch.isfinite(p).all()

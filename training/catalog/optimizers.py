@@ -59,7 +59,68 @@ class AdamW(AdamWord):
     weight_decay: NotNegative = 1e-2
 
 
-Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="type"), SpelledOut]
+class RmsProp(OptimizerWord):
+    """Divides by a running root mean square of the gradient (Hinton 2012, lecture 6e).
+
+    ``centered``: by its standard deviation (Graves 2013, arXiv:1308.0850).
+    """
+
+    type: Literal["rmsprop"] = "rmsprop"
+    lr: Rate = 1e-2
+    alpha: Beta = 0.99
+    eps: NotNegative = 1e-8
+    weight_decay: NotNegative = 0.0
+    momentum: NotNegative = 0.0
+    centered: bool = False
+
+
+class Adagrad(OptimizerWord):
+    """Divides by the root of the sum of all squared gradients (Duchi, Hazan and Singer 2011)."""
+
+    type: Literal["adagrad"] = "adagrad"
+    lr: Rate = 1e-2
+    lr_decay: NotNegative = 0.0
+    weight_decay: NotNegative = 0.0
+    initial_accumulator_value: NotNegative = 0.0
+    eps: NotNegative = 1e-10
+
+
+class NAdam(OptimizerWord):
+    """Adam with Nesterov's momentum (Dozat 2016)."""
+
+    type: Literal["nadam"] = "nadam"
+    lr: Rate = 2e-3
+    betas: Betas = (0.9, 0.999)
+    eps: NotNegative = 1e-8
+    weight_decay: NotNegative = 0.0
+    momentum_decay: NotNegative = 4e-3
+    decoupled_weight_decay: bool = False
+
+
+class RAdam(OptimizerWord):
+    """Adam that waits for a second moment it can trust (Liu et al. 2020, arXiv:1908.03265)."""
+
+    type: Literal["radam"] = "radam"
+    betas: Betas = (0.9, 0.999)
+    eps: NotNegative = 1e-8
+    weight_decay: NotNegative = 0.0
+    decoupled_weight_decay: bool = False
+
+
+class Lion(OptimizerWord):
+    """Steps of one length by the sign of a momentum (Chen et al. 2023, arXiv:2302.06675)."""
+
+    type: Literal["lion"] = "lion"
+    lr: Rate = 1e-4
+    betas: Betas = (0.9, 0.99)
+    weight_decay: NotNegative = 0.0
+
+
+Optimizer = Annotated[
+    Sgd | Adam | AdamW | RmsProp | Adagrad | NAdam | RAdam | Lion,
+    Field(discriminator="type"),
+    SpelledOut,
+]
 OPTIMIZERS: dict[str, type[OptimizerWord]] = {
     word.model_fields["type"].default: word for word in get_args(get_args(Optimizer)[0])
 }
