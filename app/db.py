@@ -115,20 +115,35 @@ class Database:
         """One transaction: commits at the end, rolls back on an exception.
 
         With a tenant, every query sees that tenant's rows alone; without, all (for the service's
-        own work). Calls registered with ``after_commit`` run once it is durable.
+        own work). Calls registered with ``after_commit`` run once it is durable; those registered
+        with ``after_rollback`` when it never will be.
         """
         engine = self.engine.execution_options(write=write)
         with Session(engine, expire_on_commit=False) as session:
             if tenant_id is not None:
                 session.info["tenant_id"] = tenant_id
-            with session.begin():
-                yield session
+            try:
+                with session.begin():
+                    yield session
+            except BaseException:
+                self.speak_of_failure(session)
+                raise
             for call in session.info.get("after_commit", ()):
                 try:
                     call()
                 except Exception:
                     # What was asked for is durable: a failure to tell somebody is not its failure.
                     log.exception("a call after the commit failed")
+
+    def speak_of_failure(self, rolled_back: Session) -> None:
+        """What a transaction wanted said should it fail, in another one."""
+        for call in rolled_back.info.get("after_rollback", ()):
+            try:
+                with self.session() as session:
+                    call(session)
+            except Exception:
+                # The failure at hand is the one that the caller has to hear of.
+                log.exception("a call after the rollback failed")
 
     def dispose(self) -> None:
         """Closes every connection."""
@@ -146,6 +161,11 @@ def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.In
 def after_commit(session: Session, call: Callable[[], object]) -> None:
     """Runs ``call`` when the transaction has become durable; never when it has not."""
     session.info.setdefault("after_commit", []).append(call)
+
+
+def after_rollback(session: Session, call: Callable[[Session], object]) -> None:
+    """Runs ``call`` in a transaction of its own when this one was rolled back."""
+    session.info.setdefault("after_rollback", []).append(call)
 
 
 def make_engine(url: str) -> Engine:

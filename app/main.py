@@ -5,9 +5,20 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from app.api import docs, health, iterations, jobs, metrics, models, predictions, problems
+from app.api import (
+    docs,
+    health,
+    iterations,
+    jobs,
+    metrics,
+    models,
+    monitoring,
+    predictions,
+    problems,
+)
 from app.api.context import RequestContext
 from app.api.deps import authenticate, no_nul
+from app.api.traffic import Measured, Traffic
 from app.config import Settings, get_settings
 from app.db import Database
 from app.log import configure_logging
@@ -41,7 +52,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         RequestContext, max_body_bytes=settings.max_body_bytes, failed=problems.unexpected
     )
+    app.state.traffic = Traffic()
+    app.add_middleware(Measured, traffic=app.state.traffic)
     problems.install(app)
-    for noun in (docs, health, jobs, metrics, iterations, models, predictions):
+    for noun in (docs, health, monitoring, jobs, metrics, iterations, models, predictions):
         app.include_router(noun.router)
     return app

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.db import clock
+from app.db import after_rollback, clock
+from app.services import counters
 from app.tables import Job, JobState, Task, TaskState
 
 Claimed = TypeVar("Claimed", Job, Task)
@@ -56,6 +57,8 @@ def claim(
 def write(session: Session, claimed: Job | Task, **values: Any) -> None:
     """Updates a row we hold, or raises ``Lost``; first in every transaction of a worker.
 
+    What is refused is counted, in another transaction: this one takes no effect.
+
     An UPDATE, not a SELECT: only a row that this transaction has locked proves that nobody takes it
     before the commit.
     """
@@ -68,4 +71,6 @@ def write(session: Session, claimed: Job | Task, **values: Any) -> None:
         .execution_options(synchronize_session=False)
     )
     if changed.rowcount != 1:  # type: ignore[attr-defined]
+        refused = {(counters.REFUSED, table.__name__.lower()): 1}
+        after_rollback(session, lambda another: counters.add(another, refused))
         raise Lost(f"fence {claimed.fence} of {claimed.id} is not valid any more")

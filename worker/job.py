@@ -9,6 +9,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import aliased
 
 from app.db import clock
+from app.services import counters
 from app.storage import DamagedFile
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, JobState
@@ -160,5 +161,6 @@ def fail(
                 finished_at=clock(),
                 lease_expires_at=None,
             )
+            counters.add(session, {(counters.FINISHED, category): 1}, shard=child.id)
     except Lost:
         log.info("the failure is not recorded: the job was lost before")

@@ -15,6 +15,7 @@ from app import queue
 from app.db import after_commit, clock, insert
 from app.ids import new_id
 from app.numbers import speakable, spoken
+from app.services import counters
 from app.services.models import add_version
 from app.storage import Stored
 from app.tables import Checkpoint, Job, JobState, MetricChunk
@@ -42,13 +43,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a transaction will say: changes of the job, chunks, files already on the disk."""
+    """All that a transaction will say: changes of the job, chunks, files already on the disk.
+
+    ``counts``: what it adds to the operator's counters.
+    """
 
     job: dict[str, Any]
     chunks: list[dict[str, Any]]
     checkpoint: dict[str, Any] | None
     model: Stored | None
     release: bool
+    counts: counters.Counts
 
 
 class Recorder:
@@ -80,7 +85,7 @@ class Recorder:
         # Each evaluation rewrites the open chunk, and PostgreSQL takes a row once a statement.
         chunks = list({(row["series"], row["first_iteration"]): row for row in rows}.values())
         done = block.first + len(block.losses)
-        self.iteration = max(self.iteration, done)
+        known, self.iteration = self.iteration, max(self.iteration, done)
         changes: dict[str, Any] = {
             "iteration": self.iteration,
             "epoch": self.plan.epoch(self.iteration),
@@ -101,6 +106,7 @@ class Recorder:
             self.saved(block) if entry.save else None,
             self.model(block.outcome),
             entry.release,
+            self.counts(block, self.iteration - known),
         )
 
     def commit(self, prepared: Prepared) -> None:
@@ -121,8 +127,21 @@ class Recorder:
                 thin(session, self.child.storage, self.job.id)
             if prepared.model is not None:
                 self.publish(session, prepared.model)
+            counters.add(session, prepared.counts, shard=self.child.id)
             if prepared.release:
                 after_commit(session, lambda: queue.ring(queue.TRAINING))
+
+    def counts(self, block: Block, new: int) -> counters.Counts:
+        """The iterations of a block, how many of them are new, and whether the job ended."""
+        device = self.child.device
+        counts: dict[tuple[counters.Kind, str], int] = {
+            (counters.ITERATIONS, device): len(block.losses),
+            (counters.LOSSES, device): new,
+        }
+        if block.outcome is None:
+            return counts
+        ended = "diverged" if block.outcome.reason == "diverged" else "succeeded"
+        return counts | {(counters.FINISHED, ended): 1}
 
     def losses(self, block: Block) -> list[dict[str, Any]]:
         """The chunks that hold this block's losses."""

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app import queue
 from app.config import Settings
 from app.db import Database, after_commit, clock
+from app.services import counters
 from app.tables import Job, JobState, Task, TaskState, Worker
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Sweeper:
         with self.database.session() as session:
             session.execute(delete(Task).where(Task.finished_at < clock(-ANSWERS_KEPT)))
             session.execute(delete(Worker).where(Worker.seen_at < clock(-SILENT_WORKERS_KEPT)))
+            counters.fold(session)
         self.ring()
 
     def expire(self) -> None:
@@ -49,8 +51,10 @@ class Sweeper:
         if time.monotonic() - self.answering_since < self.settings.lease_seconds:
             return
         with self.database.session() as session:
-            requeue(session, Job.lease_expires_at < clock(), reason="its lease expired")
-            requeue_tasks(session, Task.lease_expires_at < clock())
+            jobs = requeue(session, Job.lease_expires_at < clock(), reason="its lease expired")
+            tasks = requeue_tasks(session, Task.lease_expires_at < clock())
+            expired = {(counters.EXPIRED, "job"): jobs, (counters.EXPIRED, "task"): tasks}
+            counters.add(session, expired)
 
     def ring(self) -> None:
         """Rings where work waits and no bell does; a bell too many harms nothing."""
@@ -69,11 +73,11 @@ def waits(session: Session, table: type[Job] | type[Task], state: str) -> bool:
     return session.scalar(select(table.id).where(table.state == state).limit(1)) is not None
 
 
-def requeue(session: Session, *where: Any, reason: str) -> None:
+def requeue(session: Session, *where: Any, reason: str) -> int:
     """Puts running jobs back into the queue, or ends those that kill whoever works on them.
 
     The fence rises: should the worker still live, it can write no more. Two deaths at the same
-    iteration are no accident.
+    iteration are no accident. Returns how many jobs it took back.
     """
     jobs = session.scalars(
         select(Job).where(Job.state == JobState.RUNNING, *where).with_for_update(skip_locked=True)
@@ -92,8 +96,10 @@ def requeue(session: Session, *where: Any, reason: str) -> None:
     session.flush()
     ended = [job.id for job in jobs if job.state == JobState.FAILED]
     session.execute(update(Job).where(Job.id.in_(ended)).values(finished_at=clock()))
+    counters.add(session, {(counters.FINISHED, "resource"): len(ended)})
     if len(jobs) > len(ended):
         after_commit(session, lambda: queue.ring(queue.TRAINING))
+    return len(jobs)
 
 
 def killer(iteration: int) -> dict[str, Any]:
@@ -107,11 +113,14 @@ def killer(iteration: int) -> dict[str, Any]:
     }
 
 
-def requeue_tasks(session: Session, *where: Any) -> None:
-    """Questions whose worker is gone are asked again, once; then the answer is an error."""
+def requeue_tasks(session: Session, *where: Any) -> int:
+    """Questions whose worker is gone are asked again, once; then the answer is an error.
+
+    Returns how many there were.
+    """
     running = (Task.state == TaskState.RUNNING, *where)
     failure = {"code": "worker_lost", "message": "two workers died over this question"}
-    session.execute(
+    given_up = session.execute(
         update(Task)
         .where(*running, Task.fence > 1)
         .values(state=TaskState.FAILED, error=failure, finished_at=clock(), fence=Task.fence + 1)
@@ -119,3 +128,4 @@ def requeue_tasks(session: Session, *where: Any) -> None:
     asked = session.execute(update(Task).where(*running).values(state=TaskState.QUEUED))
     if asked.rowcount:  # type: ignore[attr-defined]
         after_commit(session, lambda: queue.ring(queue.INTERACTIVE))
+    return int(given_up.rowcount + asked.rowcount)  # type: ignore[attr-defined]

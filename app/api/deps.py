@@ -96,6 +96,7 @@ def allowed(scope: str) -> Callable[[Request], Principal]:
 Reader = Annotated[Principal, Depends(allowed("read"))]
 Trainer = Annotated[Principal, Depends(allowed("train"))]
 Caller = Annotated[Principal, Depends(allowed("predict"))]
+Admin = Annotated[Principal, Depends(allowed("admin"))]
 
 
 def get_reading(database: DatabaseDep, principal: Reader) -> Iterator[Session]:

@@ -11,6 +11,7 @@ from app import queue
 from app.db import after_commit, clock
 from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
+from app.services import counters
 from app.services.pages import Page, page
 from app.storage import Storage
 from app.tables import ACTIVE, TERMINAL, Checkpoint, Job, JobState
@@ -74,6 +75,7 @@ def cancel(session: Session, job_id: str) -> Job:
     job = get(session, job_id)
     if cancelled is None:
         raise Conflict(f"a job that is {job.state} cannot be cancelled")
+    counters.add(session, {(counters.FINISHED, "cancelled"): 1})
     return job
 
 

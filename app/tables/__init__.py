@@ -2,6 +2,7 @@
 
 from app.tables.answer import IdempotentAnswer
 from app.tables.checkpoint import Checkpoint
+from app.tables.counter import Counter
 from app.tables.dataset import Dataset
 from app.tables.event import Event
 from app.tables.intervention import Intervention
@@ -18,6 +19,7 @@ __all__ = [
     "TERMINAL",
     "ApiKey",
     "Checkpoint",
+    "Counter",
     "Dataset",
     "Event",
     "IdempotentAnswer",

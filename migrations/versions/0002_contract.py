@@ -1,4 +1,4 @@
-"""Data sets, the log of a job, interventions, answers kept for repeated requests."""
+"""Data sets, the log of a job, interventions, answers kept for repeated requests, counters."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ TIME = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     """To this revision."""
-    for create in (datasets, jobs, events, interventions, idempotent_answers):
+    for create in (datasets, jobs, events, interventions, idempotent_answers, counters):
         create()
 
 
 def downgrade() -> None:
     """Back to the one before."""
-    for name in ("idempotent_answers", "interventions", "events"):
+    for name in ("counters", "idempotent_answers", "interventions", "events"):
         op.drop_table(name)
     with op.batch_alter_table("jobs") as table:
         table.drop_index("ix_jobs_dataset_id")
@@ -145,3 +145,15 @@ def idempotent_answers() -> None:
     )
     op.create_index("ix_idempotent_answers_created_at", "idempotent_answers", ["created_at"])
     op.create_index("ix_idempotent_answers_tenant_id", "idempotent_answers", ["tenant_id"])
+
+
+def counters() -> None:
+    """What has happened so often."""
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("label", sa.String(), nullable=False),
+        sa.Column("shard", sa.String(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "label", "shard", name="pk_counters"),
+    )

@@ -37,6 +37,7 @@ SCOPE = {
     "GET /v1/models/{name}/versions/{version}/download": "read",
     "POST /v1/models/{name}/predict": "predict",
     "POST /v1/models/{name}/versions/{version}/predict": "predict",
+    "GET /metrics": "admin",
 }
 
 
