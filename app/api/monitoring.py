@@ -14,7 +14,11 @@ from app.services.figures import Figures
 
 router = APIRouter(tags=["health"])
 
-TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The figures."}
+FORMATS = ("text/plain", "application/openmetrics-text")
+SHOWN = {
+    "description": "The figures.",
+    "content": {name: {"schema": {"type": "string"}} for name in FORMATS},
+}
 
 
 class Exposition(Collector):
@@ -61,7 +65,7 @@ def gauges(shown: Figures) -> Iterator[Metric]:
     "/metrics",
     operation_id="prometheus_metrics",
     response_class=Response,
-    responses={200: TEXT},
+    responses={200: SHOWN},
 )
 def scrape(request: Request, database: DatabaseDep, _: Admin) -> Response:
     """Latency, queue, workers and counters in Prometheus' text format (or OpenMetrics)."""
