@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from training.data import Data
-from training.network import Network
+from training.network import Network, Tensors
 from training.numerics import Numerics
 from training.plan import Plan
 from training.run import Checkpoint, Training
@@ -22,6 +22,7 @@ class Moment:
     iteration: int
     network: Network
     parameters: Tensor
+    buffers: Tensors
     loss: float | None = None
     lr: float | None = None
     gradient: Tensor | None = None
@@ -41,12 +42,13 @@ def replay(
         if i - start.iteration == EAGER_STEPS and job.run.name == "eager":
             job.trace(state, i)
     if n == last:
-        return Moment(n, job.network, state.parameters)
+        return Moment(n, job.network, state.parameters, state.buffers)
     after, outputs = job.run(state, job.feed(n))
     return Moment(
         n,
         job.network,
         state.parameters,
+        state.buffers,
         loss=outputs.loss.item(),
         lr=plan.learning_rate(n),
         gradient=outputs.gradient,

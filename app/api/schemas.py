@@ -114,6 +114,22 @@ class IterationDocument(Document):
     parameters: dict[str, dict[str, Any]]
 
 
+class ExplanationDocument(Document):
+    """The derivative of one example's loss C by one weight, and what the weight's update was.
+
+    ``backward.factors`` are ∂C/∂z and ∂z/∂w at the places of the layer's output z that the weight
+    moves; their products add up to ``backward.gradient``.
+    """
+
+    iteration: int
+    weight: dict[str, Any]
+    example: dict[str, Any]
+    forward: dict[str, Any]
+    backward: dict[str, Any]
+    finite_difference: dict[str, Number]
+    update: dict[str, Number] | None
+
+
 def job_document(job: Job, position: int | None = None) -> JobDocument:
     """``position``: the place in the queue, of a queued job."""
     return JobDocument(

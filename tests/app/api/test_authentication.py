@@ -28,6 +28,8 @@ SCOPE = {
     "DELETE /v1/jobs/{job_id}": "train",
     "GET /v1/jobs/{job_id}/metrics": "read",
     "GET /v1/jobs/{job_id}/iterations/{n}": "read",
+    "GET /v1/jobs/{job_id}/iterations/{n}/explain": "read",
+    "POST /v1/jobs/{job_id}/verify": "train",
     "GET /v1/tasks/{task_id}": "read",
     "GET /v1/jobs/{job_id}/examples": "read",
     "POST /v1/jobs/{job_id}/predict": "predict",

@@ -1,0 +1,73 @@
+"""The course of a job that was trained before, ready to be taken again."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from app.services import metrics
+from app.services.metrics import Points
+from app.tables import Checkpoint as CheckpointRow
+from app.tables import Job
+from training import checkpoint
+from training.check import UNLIMITED, check
+from training.data import load
+from training.numerics import Numerics
+from training.replay import Moment, replay
+from training.run import Checkpoint
+from worker.child import Child
+
+ALL = 1 << 40
+"""More points than a series has."""
+
+
+class Course:
+    """A job with its plan and its data."""
+
+    def __init__(self, child: Child, job: Job) -> None:
+        self.child = child
+        self.job = job
+        self.plan = check(job.spec, UNLIMITED)
+        self.numerics = Numerics.on(child.device)
+        self.data = load(self.plan, self.numerics)
+
+    def moment(self, n: int) -> Moment:
+        """Iteration ``n`` again, from the nearest checkpoint."""
+        nearest = self.nearest_checkpoint(n)
+        return replay(self.plan, self.data, self.numerics, n, nearest, self.job.iteration)
+
+    def nearest_checkpoint(self, n: int) -> Checkpoint | None:
+        """The newest checkpoint at or before iteration ``n``; without one, a replay starts at 0."""
+        with self.child.database.session(write=False) as session:
+            row = session.scalar(
+                select(CheckpointRow)
+                .where(CheckpointRow.job_id == self.job.id, CheckpointRow.iteration <= n)
+                .order_by(CheckpointRow.iteration.desc())
+                .limit(1)
+            )
+        if row is None:
+            return None
+        return checkpoint.decode(self.child.storage.get(row.location, row.sha256), self.numerics)
+
+    def recorded(self, name: str, after: int | None = None, limit: int = ALL) -> Points:
+        """What was recorded of a series past iteration ``after``."""
+        with self.child.database.session(write=False) as session:
+            return metrics.read(session, self.job, [name], after, limit).series[name]
+
+    def exact(self, moment: Moment) -> bool:
+        """Whether this process computes as the job's did, and found the loss that is recorded."""
+        if not self.same_numerics:
+            return False
+        if moment.loss is None:
+            return True
+        found = np.array([moment.loss], dtype=np.float32)
+        return same_bits(found, self.recorded("loss", moment.iteration - 1, 1).values)
+
+    @property
+    def same_numerics(self) -> bool:
+        """Whether bits may be expected to be equal here."""
+        return (self.job.execution or {}).get("fingerprint") == self.numerics.fingerprint()
+
+
+def same_bits(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    """Compared as integers: NaN is NaN, and 0 is not −0."""
+    return np.array_equal(a.view(np.int32), b.view(np.int32))

@@ -1,0 +1,73 @@
+"""Is a job reproducible? It is trained again, and every number compared with what is recorded."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+
+from app.services.metrics import Points
+from app.tables import ModelVersion
+from training import predict
+from training.run import Block, Outcome, train
+from worker.course import Course, same_bits
+
+
+def verification(course: Course) -> dict[str, Any]:
+    """The verdict. ``first_difference``: the first iteration whose loss or evaluation differs."""
+    blocks = taken_again(course)
+    found = series(blocks)
+    recorded = {name: course.recorded(name) for name in course.job.series}
+    differences = [
+        n for name, points in recorded.items() if (n := first_difference(found[name], points)) >= 0
+    ]
+    model = same_model(course, blocks[-1].outcome)
+    return {
+        "verified": not differences and model is not False,
+        "values": {name: len(points.values) for name, points in recorded.items()},
+        "first_difference": min(differences, default=None),
+        "model": model,
+        "same_fingerprint": course.same_numerics,
+    }
+
+
+def taken_again(course: Course) -> list[Block]:
+    """The job from its start, as far as it was recorded."""
+    blocks = []
+    for block in train(course.plan, course.data, course.numerics):
+        blocks.append(block)
+        if block.outcome is None and block.checkpoint.iteration > course.job.iteration:
+            break  # it was stopped there, by a person or by a failure
+    return blocks
+
+
+def series(blocks: list[Block]) -> dict[str, dict[int, float]]:
+    """Everything that was computed: values by iteration, by series."""
+    found: dict[str, dict[int, float]] = {"loss": {}}
+    for block in blocks:
+        found["loss"] |= {block.first + i: float(loss) for i, loss in enumerate(block.losses)}
+        for evaluation in block.evaluations:
+            for name, value in evaluation.values.items():
+                found.setdefault(f"validation_{name}", {})[evaluation.iteration] = value
+    return found
+
+
+def first_difference(found: dict[int, float], recorded: Points) -> int:
+    """The first recorded iteration whose value was not found again; −1: there is none."""
+    for n, value in zip(recorded.iterations.tolist(), recorded.values, strict=True):
+        again = np.array([found.get(n, np.nan)], dtype=np.float32)
+        if n not in found or not same_bits(again, np.array([value])):
+            return int(n)
+    return -1
+
+
+def same_model(course: Course, outcome: Outcome | None) -> bool | None:
+    """Whether the model's file would be the same; ``None`` when the job has left no model."""
+    with course.child.database.session(write=False) as session:
+        recorded = session.scalar(
+            select(ModelVersion.sha256).where(ModelVersion.job_id == course.job.id)
+        )
+    if recorded is None or outcome is None:
+        return None if recorded is None else False
+    content = predict.encode(course.plan, course.data.preparation, outcome.weights)
+    return hashlib.sha256(content).hexdigest() == recorded
