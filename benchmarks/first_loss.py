@@ -53,10 +53,10 @@ def first_loss(client: Client) -> float:
     """Seconds from the start of the POST until ``metrics`` answers with a loss."""
     began = time.perf_counter()
     job = client.jobs.create(DIGITS_MLP | {"iterations": 20})
-    while not client.jobs.points(job["id"]).iterations:
+    while not job.points().iterations:
         pass
     seconds = time.perf_counter() - began
-    client.jobs.wait(job["id"])
+    job.wait()
     return seconds
 
 
@@ -74,11 +74,11 @@ def sights(client: Client) -> list[float]:
     """Seconds between one sight of progress and the next, over a job of some seconds."""
     job = client.jobs.create(DIGITS_MLP | {"iterations": 6000})
     gaps, last, seen = list[float](), -1, time.perf_counter()
-    while (found := client.jobs.get(job["id"]))["state"] in ("queued", "running"):
-        if found["progress"]["iteration"] > last:
+    while (found := job.now()).state in ("queued", "running"):
+        if found.progress.iteration > last:
             now = time.perf_counter()
             gaps.append(now - seen)
-            last, seen = found["progress"]["iteration"], now
+            last, seen = found.progress.iteration, now
     return gaps
 
 

@@ -28,10 +28,10 @@ def main() -> None:
         Embedded(Path(folder), port=0) as service,
         Client(service.url, service.key) as client,
     ):
-        job = client.jobs.wait(client.jobs.create(DIGITS_MLP)["id"])
-        loss = client.jobs.points(job["id"], "loss")
-        validation = client.jobs.points(job["id"], "validation_loss")
-    result = job["result"] or {}
+        job = client.jobs.create(DIGITS_MLP).wait()
+        loss = job.points("loss")
+        validation = job.points("validation_loss")
+    result = job.result or {}
     figure, axes = plt.subplots(figsize=(8, 4), dpi=120)
     axes.semilogy(
         loss.iterations, loss.values, color="#8db7e8", lw=0.8, label="loss, every iteration"

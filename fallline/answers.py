@@ -1,30 +1,45 @@
-"""The shapes of what the service answers, and how its numbers are read."""
+"""The shapes of what the service answers.
+
+Each is read from a JSON document by the fields it knows; what a later service adds is let pass, and
+`raw` holds the whole document.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypedDict, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
-Json: TypeAlias = Any
-"""What a JSON text holds: dictionaries, lists, strings, numbers, booleans and None."""
+from fallline.errors import FalllineError
+from fallline.numbers import Json, number, numbers
+
+T = TypeVar("T")
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
-NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
-
-class Progress(TypedDict):
+@dataclass(frozen=True)
+class Progress:
     """How far a job is; `iteration` counts the iterations that are recorded."""
 
     iteration: int
     iterations: int
     epoch: float
     fraction: float
-    eta_seconds: float | None
+    eta_seconds: float | None = None
 
 
-class ModelRef(TypedDict):
+@dataclass(frozen=True)
+class QueuePlace:
+    """Why a job waits, and its place in the queue, from 1."""
+
+    reason: str
+    position: int
+
+
+@dataclass(frozen=True)
+class ModelRef:
     """The model that a succeeded job left."""
 
     name: str
@@ -32,64 +47,30 @@ class ModelRef(TypedDict):
     id: str
 
 
-class JobError(TypedDict):
+@dataclass(frozen=True)
+class JobError:
     """Why a job failed."""
 
     category: str
     code: str
     message: str
-    retryable: bool
-    iteration: int | None
+    retryable: bool = False
+    iteration: int | None = None
 
 
-class Job(TypedDict):
-    """A job as the service shows it."""
-
-    id: str
-    object: str
-    name: str
-    state: str
-    state_reason: str | None
-    spec: dict[str, Any]
-    progress: Progress
-    latest: dict[str, float]
-    best: dict[str, float]
-    queue: dict[str, Any] | None
-    result: dict[str, dict[str, float]] | None
-    model: ModelRef | None
-    error: JobError | None
-    attempts: int
-    device: str | None
-    worker: str | None
-    execution: dict[str, Any] | None
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-    metadata: dict[str, Any]
-
-
-class Page(TypedDict):
+@dataclass(frozen=True)
+class Page(Generic[T]):
     """One page of a list, newest first; `next` is the `after` of the page behind it."""
 
-    data: list[Job]
+    data: Sequence[T]
     has_more: bool
     next: str | None
 
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.data)
 
-class Prediction(TypedDict, total=False):
-    """`label` and `probabilities` from a classifier, `value` from a regression."""
-
-    label: Any
-    probabilities: list[float]
-    value: list[float]
-
-
-class Predictions(TypedDict):
-    """What a model says about each input, in their order."""
-
-    model: str
-    version: int
-    predictions: list[Prediction]
+    def __len__(self) -> int:
+        return len(self.data)
 
 
 @dataclass
@@ -104,57 +85,131 @@ class Points:
         self.iterations += more.iterations
         self.values += more.values
 
+    def past(self, iteration: int) -> Points:
+        """The points that come after an iteration."""
+        kept = [i for i, n in enumerate(self.iterations) if n > iteration]
+        return Points([self.iterations[i] for i in kept], [self.values[i] for i in kept])
+
 
 @dataclass(frozen=True)
 class Metrics:
-    """One page of a job's series; `next_after` is None on the last page that exists so far."""
+    """One page of a job's series; `next_after` is None on the last page that exists so far.
+
+    `sampled`: whether these are the extremes of buckets and not every iteration.
+    """
 
     series: dict[str, Points]
     state: str
     complete: bool
-    next_after: int | None
+    next_after: int | None = None
+    sampled: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-def number(value: float | str) -> float:
-    """A number as JSON carries it: itself, or one of "NaN", "Infinity" and "-Infinity"."""
-    return NON_FINITE[value] if isinstance(value, str) else float(value)
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job: `type` says what, `sequence` counts.
+
+    An event of type `metrics` has new points by series; `end` is the last of a job that has ended.
+    """
+
+    type: str
+    sequence: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    points: Mapping[str, Points] = field(default_factory=dict)
+    created_at: datetime | None = None
 
 
-def numbers(value: Json) -> Json:
-    """`value` with the three strings turned into floats, however deep they lie in it."""
-    if isinstance(value, str):
-        return NON_FINITE.get(value, value)
-    if isinstance(value, dict):
-        return {key: numbers(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [numbers(inner) for inner in value]
-    return value
+@dataclass(frozen=True)
+class Prediction:
+    """`label` and `probabilities` from a classifier, `value` from a regression."""
+
+    label: Any = None
+    probabilities: Sequence[float] | None = None
+    value: Sequence[float] | None = None
+    logits: Sequence[float] | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-def job_of(answer: Mapping[str, Any]) -> Job:
-    """A job document with floats for its values; its specification and metadata stay as posted."""
-    values = {name: numbers(answer[name]) for name in ("latest", "best", "result")}
-    return cast(Job, {**answer, **values})
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about each input, in their order."""
+
+    model: str
+    version: int
+    predictions: Sequence[Prediction]
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.predictions)
+
+    def __len__(self) -> int:
+        return len(self.predictions)
 
 
-def metrics_of(answer: dict[str, Any]) -> Metrics:
-    """The answer of `GET /v1/jobs/{id}/metrics` with floats for its values."""
-    series = {
+def known(kind: type, document: Json) -> dict[str, Any]:
+    """The members of a document that are fields of a dataclass, and the document as `raw`."""
+    if not isinstance(document, dict):
+        raise FalllineError(
+            f"The answer is no Fallline's: an object was expected, not {document!r}."
+        )
+    names = {f.name for f in fields(kind)}
+    given = {name: value for name, value in document.items() if name in names}
+    return given | ({"raw": document} if "raw" in names else {})
+
+
+def made(kind: Callable[..., T], given: Mapping[str, Any]) -> T:
+    """An object of its fields; one that lacks some comes from no Fallline."""
+    try:
+        return kind(**given)
+    except TypeError as error:
+        raise FalllineError(f"The answer is no Fallline's: {error}.") from error
+
+
+def read(kind: type[T], document: Json, **values: Any) -> T:
+    """A document as a dataclass; `values` stand for its own where they need more than a copy."""
+    return made(kind, known(kind, document) | values)
+
+
+def maybe(kind: type[T], document: Json) -> T | None:
+    """A document as a dataclass, or None for null."""
+    return None if document is None else read(kind, document)
+
+
+def time_of(text: str | None) -> datetime | None:
+    """A time of RFC 3339."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def page_of(document: Json, each: Callable[[Json], T]) -> Page[T]:
+    """A page of a list; one that the service does not page is a page that is alone."""
+    return Page([each(row) for row in document["data"]], document["has_more"], document["next"])
+
+
+def points_of(series: Mapping[str, Json]) -> dict[str, Points]:
+    """The points of each series with floats for values."""
+    return {
         name: Points(list(points["iteration"]), [number(v) for v in points["value"]])
-        for name, points in answer["series"].items()
+        for name, points in series.items()
     }
-    return Metrics(series, answer["state"], answer["complete"], answer.get("next_after"))
 
 
-def predictions_of(answer: dict[str, Any]) -> Predictions:
+def metrics_of(document: Json) -> Metrics:
+    """The answer of `GET /v1/jobs/{id}/metrics`."""
+    return read(Metrics, document, series=points_of(document["series"]))
+
+
+def event_of(document: Json) -> Event:
+    """One event of the list of a job's events."""
+    return read(Event, document, created_at=time_of(document.get("created_at")))
+
+
+def predictions_of(document: Json) -> Predictions:
     """The answer of a `predict` route; a label stays as it is, even the label "NaN"."""
     rows = [
-        {key: value if key == "label" else numbers(value) for key, value in row.items()}
-        for row in answer["predictions"]
+        read(
+            Prediction,
+            {key: value if key == "label" else numbers(value) for key, value in row.items()},
+        )
+        for row in document["predictions"]
     ]
-    return cast(Predictions, {**answer, "predictions": rows})
-
-
-def joined(names: Sequence[str]) -> str:
-    """Names as a comma-separated query value."""
-    return ",".join(names)
+    return read(Predictions, document, predictions=rows)

@@ -1,46 +1,110 @@
-"""The client: one object, its nouns as attributes."""
+"""The clients: one object, its nouns as attributes. `Client` blocks, `AsyncClient` is awaited."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from fallline import environment
-from fallline.errors import ApiError
+from fallline.catalog import Catalog
+from fallline.datasets import Datasets
 from fallline.jobs import Jobs
+from fallline.keys import Keys, Tenants
 from fallline.models import Models
-from fallline.transport import Transport
+from fallline.modes import Awaited, Blocking, M, Noun, call, run
+from fallline.request import Request
+from fallline.retries import Retries
+from fallline.transport import Transport, options
+from fallline.wire import BlockingWire, Wire
+
+# A request for an iteration may be held for 10 s before the service answers 202.
+TIMEOUT_SECONDS = 30.0
 
 
-class Client:
-    """A connection to a Fallline service; use it in a `with` block.
-
-    `url` defaults to FALLLINE_HOST and FALLLINE_PORT, `key` to FALLLINE_API_KEY, else to the file
-    `key` in FALLLINE_HOME. Not for several threads at once.
-    """
-
-    def __init__(self, url: str | None = None, key: str | None = None) -> None:
-        self._transport = Transport(url or environment.url(), key or environment.key())
-        self.jobs = Jobs(self._transport)
-        self.models = Models(self._transport)
+class Service(Noun[M]):
+    """What both clients have: the nouns of a service, and whether it is ready."""
 
     @property
     def url(self) -> str:
         """The address of the service."""
-        return self._transport.url
+        return self._http.url
 
-    def ready(self) -> bool:
-        """Whether database, broker and a worker answer; `Unreachable` without a service."""
-        try:
-            self._transport.send("GET", "/readyz")
-        except ApiError as error:
-            if error.status == 503:
-                return False
-            raise
+    @property
+    def jobs(self) -> Jobs[M]:
+        """Training jobs."""
+        return Jobs(self._http)
+
+    @property
+    def datasets(self) -> Datasets[M]:
+        """Uploaded data."""
+        return Datasets(self._http)
+
+    @property
+    def models(self) -> Models[M]:
+        """Trained models."""
+        return Models(self._http)
+
+    @property
+    def catalog(self) -> Catalog[M]:
+        """The words of a specification."""
+        return Catalog(self._http)
+
+    @property
+    def keys(self) -> Keys[M]:
+        """Keys, for a key that may make others."""
+        return Keys(self._http)
+
+    @property
+    def tenants(self) -> Tenants[M]:
+        """Tenants, for the same."""
+        return Tenants(self._http)
+
+    @call
+    async def alive(self) -> bool:
+        """Whether a process of the service answers; `Unreachable` without one."""
+        await self._http.send(Request("GET", "/healthz"))
         return True
+
+    @call
+    async def ready(self) -> bool:
+        """Whether database, broker and a worker answer; `Unreachable` without a service."""
+        checks = await self._checks()
+        return set(checks.values()) <= {"ok"}
+
+    @call
+    async def checks(self) -> dict[str, str]:
+        """Each part that the service needs: `ok`, or what is the matter with it."""
+        return await self._checks()
+
+    async def _checks(self) -> dict[str, str]:
+        with self._http.told():
+            response = await self._http.wire.send(Request("GET", "/readyz"))
+        if response.status_code not in {200, 503}:
+            raise self._http.problem(response)
+        return dict(self._http.read(response)["checks"])
+
+
+class Client(Service[Blocking]):
+    """A connection to a Fallline service; use it in a `with` block.
+
+    `url` defaults to FALLLINE_URL, else to FALLLINE_HOST and FALLLINE_PORT; `key` to
+    FALLLINE_API_KEY, else to the file `key` in FALLLINE_HOME. A request that gets no answer, or the
+    answer "not now", is repeated up to `retries` times. Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        retries: int = 4,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        super().__init__(connected(BlockingWire, url, key, retries, timeout))
 
     def close(self) -> None:
         """Close the connection."""
-        self._transport.close()
+        run(self._http.wire.close())
 
     def __enter__(self) -> Client:
         return self
@@ -52,3 +116,50 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class AsyncClient(Service[Awaited]):
+    """`Client` for asyncio: use it in an `async with` block, and await what it is asked."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        retries: int = 4,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        # Here alone: it imports asyncio, which the command line does without.
+        from fallline.loop_wire import LoopWire
+
+        super().__init__(connected(LoopWire, url, key, retries, timeout))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.wire.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def connected(
+    wire: Callable[..., Wire], url: str | None, key: str | None, retries: int, timeout: float
+) -> Transport:
+    """A transport to the service that is given, or that the environment names."""
+    url = (url or environment.url()).rstrip("/")
+    key = key or environment.key()
+    return Transport(
+        wire(timeout, **options(url, key)),
+        url,
+        has_key=key is not None,
+        retries=Retries(most=retries),
+        timeout=timeout,
+    )

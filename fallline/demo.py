@@ -15,10 +15,11 @@ from typing import Any
 from rich.console import Console
 
 from fallline import interrupts
-from fallline.answers import Job, Points, Prediction
+from fallline.answers import Points, Prediction
 from fallline.client import Client
 from fallline.embedded import Embedded
 from fallline.errors import FalllineError
+from fallline.job import Job
 from fallline.pictures import beside, picture
 from fallline.plot import curve
 from fallline.screen import Screen
@@ -109,7 +110,7 @@ def show_digits(client: Client, service: Embedded, screen: Screen) -> None:
     screen.lines(curve(losses.iterations, losses.values, width=76, height=12))
     screen.heading("How good it is: the job's result")
     screen.table(["data", "loss", "accuracy"], result_rows(job))
-    screen.heading(f"Images that did not train it: POST /v1/models/{job['name']}/predict")
+    screen.heading(f"Images that did not train it: POST /v1/models/{job.name}/predict")
     show_images(client, job, screen)
 
 
@@ -119,30 +120,22 @@ def train(client: Client, service: Embedded, screen: Screen) -> tuple[Job, Point
     read_while_running: set[int] = set()
     posted = client.jobs.create(DIGITS)
     with screen.progress(DIGITS["iterations"]) as advance:
-        for job, new in client.jobs.follow(posted["id"], every=POLL_SECONDS):
+        for job, new in posted.follow(every=POLL_SECONDS):
             service.check()
             losses.extend(new["loss"])
             advance(len(losses.values), losses.values[-1] if losses.values else None)
-            if job["state"] == "running":
-                read_while_running.add(job["progress"]["iteration"])
+            if job.state == "running":
+                read_while_running.add(job.progress.iteration)
     screen.say(
         f"{len(losses.values)} losses are in the database; while the job was running, "
         f"{len(read_while_running)} different iterations of it were read."
     )
-    return succeeded(job), losses
-
-
-def succeeded(job: Job) -> Job:
-    """The job if it succeeded, else an error that says why not."""
-    if job["state"] == "succeeded":
-        return job
-    why = job["error"]["message"] if job["error"] else "no reason was given"
-    raise FalllineError(f"The job {job['name']} ended as {job['state']}: {why}")
+    return job.check(), losses
 
 
 def result_rows(job: Job) -> list[list[str]]:
     """A row for each split: its name, loss and accuracy."""
-    result = job["result"] or {}
+    result = job.result or {}
     return [
         [split, f"{values['loss']:.4f}", f"{values['accuracy']:.1%}"]
         for split, values in result.items()
@@ -151,12 +144,12 @@ def result_rows(job: Job) -> list[list[str]]:
 
 def show_images(client: Client, job: Job, screen: Screen) -> None:
     """Draw a few images of the test split, each over its true label and what the model says."""
-    examples = client.jobs.examples(job["id"], limit=screen.console.width // PICTURE_WIDTH)
+    examples = job.examples(limit=screen.console.width // PICTURE_WIDTH)
     inputs = [example["input"] for example in examples]
-    answer = client.models.predict(job["name"], inputs)
+    answer = client.models.predict(job.name, inputs)
     blocks = [
         [*picture(square(example["input"]), highest=PIXEL_MOST), "", *caption(example, said)]
-        for example, said in zip(examples, answer["predictions"], strict=True)
+        for example, said in zip(examples, answer, strict=True)
     ]
     screen.lines(beside(blocks, width=PICTURE_WIDTH))
 
@@ -172,9 +165,9 @@ def square(pixels: Sequence[Any]) -> list[list[float]]:
 
 def caption(example: Mapping[str, Any], said: Prediction) -> list[str]:
     """The true label, and the predicted one with its probability."""
-    mark = " " if said["label"] == example["target"] else "✗"
-    sure = max(said["probabilities"])
-    return [f"  true {example['target']}", f"  says {said['label']}{mark}{sure:>6.1%}"]
+    mark = " " if said.label == example["target"] else "✗"
+    sure = max(said.probabilities or [0.0])
+    return [f"  true {example['target']}", f"  says {said.label}{mark}{sure:>6.1%}"]
 
 
 def show_one_weight(client: Client, screen: Screen) -> None:
@@ -185,14 +178,14 @@ def show_one_weight(client: Client, screen: Screen) -> None:
         "GET /v1/jobs/{id}/iterations/{n}, none from a formula."
     )
     screen.lines([""])
-    job = succeeded(client.jobs.wait(client.jobs.create(ONE_WEIGHT)["id"], every=POLL_SECONDS))
-    rows = [one_weight_row(client, job, n) for n in range(ONE_WEIGHT["iterations"])]
+    job = client.jobs.create(ONE_WEIGHT).wait().check()
+    rows = [one_weight_row(job, n) for n in range(ONE_WEIGHT["iterations"])]
     screen.table(["iteration", "weight", "loss", "gradient", "update"], rows)
 
 
-def one_weight_row(client: Client, job: Job, iteration: int) -> list[str]:
+def one_weight_row(job: Job, iteration: int) -> list[str]:
     """The weight before an update, its loss and gradient, and the update."""
-    state = client.jobs.iteration(job["id"], iteration, parameters=["0.weight"])
+    state = job.iteration(iteration, parameters=["0.weight"])
     weight = state["parameters"]["0.weight"]
     numbers = [weight["value"][0][0], state["loss"], weight["gradient"][0][0]]
     return [

@@ -20,11 +20,11 @@ from pathlib import Path
 from types import TracebackType
 
 from fallline import environment, redis_server
+from fallline.client import Client
 from fallline.errors import ApiError, StartFailed, Unreachable
 from fallline.home import Lock, choose_port
 from fallline.parts import Part, launch, tail
 from fallline.run_folder import RunFolder
-from fallline.transport import Transport
 
 REDIS_SECONDS = 10.0
 MIGRATE_SECONDS = 120.0
@@ -155,12 +155,12 @@ class Embedded:
     def _start_api(self, settings: dict[str, str]) -> None:
         self._report("Starting the API")
         self._launch("api", module("app"), settings)
-        self._until(lambda: self._answers("/healthz"), API_SECONDS, "The API")
+        self._until(lambda: self._answers(Client.alive), API_SECONDS, "The API")
 
     def _start_worker(self, settings: dict[str, str]) -> None:
         self._report("Starting the worker; each of its processes imports PyTorch")
         self._launch("worker", module("worker"), settings)
-        self._until(lambda: self._answers("/readyz"), WORKER_SECONDS, "The worker")
+        self._until(lambda: self._answers(Client.ready), WORKER_SECONDS, "The worker")
 
     def _launch(self, name: str, command: list[str], settings: dict[str, str]) -> Part:
         assert self._lock is not None
@@ -179,15 +179,12 @@ class Embedded:
                 )
             time.sleep(POLL_SECONDS)
 
-    def _answers(self, path: str) -> bool:
-        transport = Transport(self.url, None)
-        try:
-            transport.send("GET", path)
-        except (Unreachable, ApiError):
-            return False
-        finally:
-            transport.close()
-        return True
+    def _answers(self, asked: Callable[[Client], bool]) -> bool:
+        with Client(self.url, self.key, retries=0) as client:
+            try:
+                return asked(client)
+            except (Unreachable, ApiError):
+                return False
 
     def _environment(self, run: RunFolder) -> dict[str, str]:
         outside = {k: v for k, v in os.environ.items() if not k.startswith("FALLLINE_")}

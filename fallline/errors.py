@@ -3,6 +3,8 @@
 FalllineError           catch this one and its sentence is fit to print
 ├── ApiError            the service answered with a problem (RFC 9457)
 ├── Unreachable         no answer: no service there, or it did not answer in time
+├── JobFailed           a job that should have succeeded did not
+├── WaitedEnough        a job had not ended when the time was up; it goes on
 ├── TaskFailed          a task that was accepted (202) ended without a result
 └── StartFailed         the embedded service could not start, or a part of it died
 """
@@ -35,10 +37,14 @@ class ApiError(FalllineError):
 
     `status` is the HTTP status, `code` the stable word for the kind of problem, `detail` the
     sentence, `errors` every mistake with its JSON Pointer, `problem` the whole document.
+    `retry_after` is how many seconds the service asks to wait, 0 if it does not.
     """
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+    def __init__(
+        self, status: int, problem: Mapping[str, Any], *, retry_after: float = 0.0
+    ) -> None:
         self.status = status
+        self.retry_after = retry_after
         self.problem = dict(problem)
         self.code = str(problem.get("code") or f"http_{status}")
         self.detail = str(problem.get("detail") or problem.get("title") or "No detail was given.")
@@ -65,6 +71,24 @@ class Unreachable(FalllineError):
             f"Cannot reach Fallline at {url}: {why}. Is it running (`fallline up`)? "
             "FALLLINE_HOST and FALLLINE_PORT say where it is looked for."
         )
+
+
+class JobFailed(FalllineError):
+    """A job ended, but not as `succeeded`; `job` is its id, `state` how it ended."""
+
+    def __init__(self, job: str, state: str, why: str | None) -> None:
+        self.job = job
+        self.state = state
+        super().__init__(f"The job {job} ended as {state}: {why or 'no reason was given'}")
+
+
+class WaitedEnough(FalllineError):
+    """A job had not ended when the time was up; nothing happened to it."""
+
+    def __init__(self, job: str, state: str, seconds: float) -> None:
+        self.job = job
+        self.state = state
+        super().__init__(f"The job {job} is still {state} after {seconds:g} s")
 
 
 class TaskFailed(FalllineError):

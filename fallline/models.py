@@ -2,25 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
-from fallline.answers import Predictions, predictions_of
-from fallline.transport import Transport
+from fallline.answers import Page, Predictions, page_of, predictions_of, read, time_of
+from fallline.modes import M, Noun, call, stream
+from fallline.numbers import Json
+from fallline.request import Request, segment
 
 
-class Models:
-    """Ask trained models by their name. Every method may raise `ApiError`, `Unreachable`."""
+@dataclass(frozen=True)
+class ModelVersion:
+    """One trained model: the job that left it, the length and hash of its file."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._http = transport
+    id: str
+    model: str
+    version: int
+    job: str
+    sha256: str
+    size: int
+    created_at: datetime
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    def predict(
-        self, name: str, inputs: Sequence[Any], *, version: int | None = None
+
+@dataclass(frozen=True)
+class Model:
+    """A name, how many versions it has, and the newest of them."""
+
+    id: str
+    name: str
+    versions: int
+    newest: ModelVersion
+    created_at: datetime
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+class Models(Noun[M]):
+    """Find and ask trained models. Every method may raise `ApiError`, `Unreachable`."""
+
+    @call
+    async def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Model]:
+        """One page of the models, newest first; `after` is the `next` of the page before."""
+        answer = await self._http.get("/v1/models", {"limit": limit, "after": after})
+        return page_of(answer, model_of)
+
+    @stream
+    async def all(self) -> AsyncGenerator[Model, None]:
+        """The models of every page, newest first."""
+        async for row in self._http.rows("/v1/models"):
+            yield model_of(row)
+
+    @call
+    async def get(self, name: str) -> Model:
+        """A model by its name."""
+        return model_of(await self._http.get(path(name)))
+
+    @call
+    async def version(self, name: str, version: int) -> ModelVersion:
+        """One version of a model."""
+        return version_of(await self._http.get(path(name, version)))
+
+    @call
+    async def download(self, name: str, version: int, *, form: str = "safetensors") -> bytes:
+        """The file of one version."""
+        request = Request("GET", f"{path(name, version)}/download", {"format": form})
+        return (await self._http.send(request)).content
+
+    @call
+    async def predict(
+        self,
+        name: str,
+        inputs: Sequence[Any],
+        *,
+        version: int | None = None,
+        outputs: Sequence[str] = (),
     ) -> Predictions:
         """What a model says about `inputs`, one row each; its newest version unless named."""
-        path = f"/v1/models/{quote(name, safe='')}"
-        if version is not None:
-            path += f"/versions/{version}"
-        return predictions_of(self._http.json("POST", f"{path}/predict", body={"inputs": inputs}))
+        body = {"inputs": inputs, "outputs": outputs}
+        return predictions_of(await self._http.ask(f"{path(name, version)}/predict", body))
+
+
+def path(name: str, version: int | None = None) -> str:
+    """Where a model, or a version of it, is found."""
+    model = f"/v1/models/{segment(name)}"
+    return model if version is None else f"{model}/versions/{version}"
+
+
+def model_of(document: Json) -> Model:
+    """A model document."""
+    newest = version_of(document.get("newest"))
+    return read(Model, document, newest=newest, created_at=time_of(document.get("created_at")))
+
+
+def version_of(document: Json) -> ModelVersion:
+    """The document of one version."""
+    return read(ModelVersion, document, created_at=time_of((document or {}).get("created_at")))

@@ -5,16 +5,34 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
 class Answer:
-    """One scripted answer; a body that is no text is sent as JSON."""
+    """One scripted answer; a body that is no text is sent as JSON.
+
+    `cut`: the connection breaks after the body, although more was announced; a status of 0: it
+    breaks without any answer.
+    """
 
     status: int
     body: object = None
     headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+
+
+NO_ANSWER = Answer(0)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came."""
+
+    line: str
+    headers: Message
+    body: bytes
 
 
 @dataclass
@@ -23,12 +41,20 @@ class Script:
 
     url: str = ""
     answers: dict[str, list[Answer]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    keys: list[str | None] = field(default_factory=list)
+    requests: list[Asked] = field(default_factory=list)
 
-    def answer(self, request: str) -> Answer:
-        self.asked.append(request)
-        turns = self.answers[request.partition("?")[0]]
+    @property
+    def asked(self) -> list[str]:
+        """The request lines."""
+        return [request.line for request in self.requests]
+
+    def header(self, name: str) -> list[str | None]:
+        """One header of each request."""
+        return [request.headers.get(name) for request in self.requests]
+
+    def answer(self, request: Asked) -> Answer:
+        self.requests.append(request)
+        turns = self.answers[request.line.partition("?")[0]]
         return turns.pop(0) if len(turns) > 1 else turns[0]
 
 
@@ -44,16 +70,20 @@ def served(script: Script) -> Iterator[Script]:
             if not self.raw_requestline or not self.parse_request():
                 self.close_connection = True
                 return
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            script.keys.append(self.headers.get("Authorization"))
-            self.reply(script.answer(f"{self.command} {self.path}"))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked = Asked(f"{self.command} {self.path}", self.headers, body)
+            self.reply(script.answer(asked))
 
         def reply(self, answer: Answer) -> None:
+            self.close_connection = answer.cut or not answer.status
+            if not answer.status:
+                return
             is_text = isinstance(answer.body, str)
             body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
             kind = "text/html" if is_text else "application/json"
+            length = len(body.encode()) + answer.cut
             self.send_response(answer.status)
-            headers = {"Content-Type": kind, "Content-Length": str(len(body)), **answer.headers}
+            headers = {"Content-Type": kind, "Content-Length": str(length), **answer.headers}
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -71,3 +101,11 @@ def served(script: Script) -> Iterator[Script]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def job(state: str, **more: object) -> Answer:
+    """A job document with what every one has."""
+    progress = {"iteration": 0, "iterations": 10, "epoch": 0, "fraction": 0, "eta_seconds": None}
+    values = {"latest": {}, "best": {}, "result": None, "progress": progress}
+    who = {"id": "job_1", "name": "a job", "created_at": "2026-01-02T03:04:05.678Z", "spec": {}}
+    return Answer(200, {**who, "state": state, **values, **more})

@@ -1,10 +1,16 @@
 """How the numbers of an answer are read."""
 
 import math
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from fallline.answers import Points, job_of, metrics_of, number, numbers, predictions_of
+from fallline import FalllineError
+from fallline.answers import Points, Progress, metrics_of, page_of, predictions_of, read
+from fallline.job import job_of
+from fallline.numbers import number, numbers
+from tests.fallline.scripted import job
 
 
 def test_the_three_words_are_floats() -> None:
@@ -40,13 +46,32 @@ def test_a_page_of_metrics_has_floats_and_says_where_it_goes_on() -> None:
 
 def test_a_label_is_no_number_even_if_it_reads_like_one() -> None:
     row = {"label": "NaN", "probabilities": [0.5, "Infinity"]}
-    answer = predictions_of({"model": "m", "version": 1, "predictions": [row]})
-    assert answer["predictions"] == [{"label": "NaN", "probabilities": [0.5, math.inf]}]
+    (said,) = predictions_of({"model": "m", "version": 1, "predictions": [row]})
+    assert (said.label, said.probabilities) == ("NaN", [0.5, math.inf])
 
 
 def test_the_values_of_a_job_are_floats_and_what_was_posted_stays() -> None:
     posted = {"spec": {"name": "NaN"}, "metadata": {"note": "Infinity"}}
-    values = {"latest": {"loss": "Infinity"}, "best": {}, "result": None}
-    job = job_of({**posted, **values})
-    assert job["latest"] == {"loss": math.inf}
-    assert (job["spec"], job["metadata"]) == (posted["spec"], posted["metadata"])
+    document: dict[str, Any] = dict(job("running", latest={"loss": "Infinity"}, **posted).body)  # type: ignore[call-overload]
+    read = job_of(None, document)  # type: ignore[arg-type]
+    assert read.latest == {"loss": math.inf}
+    assert (read.spec, read.metadata) == (posted["spec"], posted["metadata"])
+    assert read.created_at == datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
+    assert read.raw == document
+
+
+def test_what_a_later_service_adds_is_let_pass() -> None:
+    document = {"iteration": 1, "iterations": 2, "epoch": 0.5, "fraction": 0.5, "mood": "good"}
+    assert read(Progress, document) == Progress(1, 2, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("document", [None, [], "text", {"iteration": 1}])
+def test_what_is_no_answer_of_ours_is_one_sentence(document: object) -> None:
+    with pytest.raises(FalllineError, match="no Fallline"):
+        read(Progress, document)
+
+
+def test_a_page_is_its_rows_and_says_where_the_next_begins() -> None:
+    page = page_of({"data": [1, 2], "has_more": True, "next": "job_2"}, str)
+    assert list(page) == ["1", "2"]
+    assert (len(page), page.has_more, page.next) == (2, True, "job_2")

@@ -1,5 +1,6 @@
 """The client against the real service, on both databases."""
 
+import asyncio
 import json
 import math
 import re
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fallline import ApiError, Client
+from fallline import ApiError, AsyncClient, Client
 from fallline.demo import NEXT, ONE_WEIGHT
 from tests.service import Service
 
@@ -30,44 +31,59 @@ def client(service: Service) -> Iterator[Client]:
 
 
 def test_a_job_from_its_post_to_a_prediction(client: Client) -> None:
-    posted = client.jobs.create({**SPEC, "name": "client-iris"})
     seen: list[int] = []
-    for now, new in client.jobs.follow(posted["id"], every=0.01):
+    for now, new in client.jobs.create({**SPEC, "name": "client-iris"}).follow(every=0.01):
         job = now
         seen += new["loss"].iterations
-    assert job["state"] == "succeeded", job
+    assert job.succeeded, job
+    assert job.check().result is not None
     assert seen == list(range(50))
-    assert client.jobs.points(job["id"]).iterations == seen
+    assert job.points().iterations == seen
 
-    examples = client.jobs.examples(job["id"], split="test", limit=3)
-    inputs = [example["input"] for example in examples]
-    by_job = client.jobs.predict(job["id"], inputs)
-    assert client.models.predict("client-iris", inputs, version=by_job["version"]) == by_job
-    assert [math.isclose(sum(p["probabilities"]), 1, rel_tol=1e-5) for p in by_job["predictions"]]
+    inputs = [example["input"] for example in job.examples(split="test", limit=3)]
+    by_job = job.predict(inputs)
+    assert client.models.predict("client-iris", inputs, version=by_job.version) == by_job
+    assert all(math.isclose(sum(said.probabilities or ()), 1, rel_tol=1e-5) for said in by_job)
+
+
+def test_the_same_is_awaited(service: Service) -> None:
+    async def ask() -> None:
+        async with AsyncClient(service.url, service.key) as client:
+            posted = await client.jobs.create({**SPEC, "name": "awaited-iris"})
+            pairs = [pair async for pair in posted.follow(every=0.01)]
+            job = (await posted.wait()).check()
+            assert pairs[-1][0] == job
+            points = await job.points()
+            assert [i for _, new in pairs for i in new["loss"].iterations] == points.iterations
+            inputs = [example["input"] for example in await job.examples(limit=3)]
+            assert len(await client.models.predict("awaited-iris", inputs)) == 3
+            assert job in [found async for found in client.jobs.all()]
+
+    asyncio.run(ask())
 
 
 def test_a_page_of_metrics_goes_on_where_it_says(client: Client) -> None:
-    job = client.jobs.wait(client.jobs.create(SPEC)["id"])
-    first = client.jobs.metrics(job["id"], limit=20)
+    job = client.jobs.create(SPEC).wait()
+    first = job.metrics(limit=20)
     assert first.series["loss"].iterations == list(range(20))
-    second = client.jobs.metrics(job["id"], after=first.next_after, limit=100)
+    second = job.metrics(after=first.next_after, limit=100)
     assert second.series["loss"].iterations == list(range(20, 50))
     assert (second.state, second.complete, second.next_after) == ("succeeded", True, None)
 
 
 def test_an_iteration_is_computed_again(client: Client) -> None:
-    job = client.jobs.wait(client.jobs.create(SPEC)["id"])
-    state = client.jobs.iteration(job["id"], 7, parameters=["0.bias"])
-    assert state["loss"] == client.jobs.points(job["id"]).values[7]
+    job = client.jobs.create(SPEC).wait()
+    state = job.iteration(7, parameters=["0.bias"])
+    assert state["loss"] == job.points().values[7]
     assert state["parameters"]["0.bias"]["shape"] == [3]
 
 
 def test_the_losses_of_a_job_that_diverges_are_floats(client: Client) -> None:
     wild = {**ONE_WEIGHT, "optimizer": {"type": "sgd", "lr": 1e30}, "iterations": 100}
-    job = client.jobs.wait(client.jobs.create(wild)["id"])
-    assert job["error"] is not None
-    assert job["error"]["category"] == "diverged"
-    assert not all(map(math.isfinite, client.jobs.points(job["id"]).values))
+    job = client.jobs.create(wild).wait()
+    assert job.error is not None
+    assert job.error.category == "diverged"
+    assert not all(map(math.isfinite, job.points().values))
 
 
 def test_all_mistakes_of_a_specification_come_in_one_error(client: Client) -> None:
@@ -83,23 +99,25 @@ def test_all_mistakes_of_a_specification_come_in_one_error(client: Client) -> No
 def test_the_specification_that_the_demo_suggests_is_a_good_one(client: Client) -> None:
     suggested = re.search(r"-d '(.*?)'", NEXT, re.DOTALL)
     assert suggested
-    assert client.jobs.wait(client.jobs.create(json.loads(suggested[1]))["id"])["error"] is None
+    assert client.jobs.create(json.loads(suggested[1])).wait().error is None
 
 
 def test_a_list_is_newest_first_and_paged(client: Client) -> None:
-    ids = [client.jobs.create(SPEC)["id"] for _ in range(3)]
+    ids = [client.jobs.create(SPEC).id for _ in range(3)]
     page = client.jobs.list(limit=2)
-    assert [job["id"] for job in page["data"]] == [ids[2], ids[1]]
-    assert client.jobs.list(limit=1, after=page["next"])["data"][0]["id"] == ids[0]
+    assert [job.id for job in page] == [ids[2], ids[1]]
+    assert client.jobs.list(limit=1, after=page.next).data[0].id == ids[0]
+    newest = client.jobs.all()
+    assert [next(newest).id for _ in ids] == ids[::-1]
 
 
 def test_a_job_is_cancelled_and_deleted(client: Client) -> None:
     job = client.jobs.create({**SPEC, "iterations": 1_000_000})
-    client.jobs.cancel(job["id"])
-    assert client.jobs.wait(job["id"], every=0.02)["state"] == "cancelled"
-    client.jobs.delete(job["id"])
+    job.cancel()
+    assert job.wait().state == "cancelled"
+    job.delete()
     with pytest.raises(ApiError) as gone:
-        client.jobs.get(job["id"])
+        job.now()
     assert gone.value.status == 404
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fallline.answers import Prediction
+from fallline import Prediction
 from fallline.demo import caption, square
 from tests.databases import ROOT
 from tests.fallline.processes import processes_of

@@ -1,0 +1,112 @@
+"""The client's data sets: `client.datasets.…`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from fallline.answers import Page, page_of, read, time_of
+from fallline.modes import M, Noun, call, stream
+from fallline.numbers import Json, numbers
+from fallline.request import Source, segment, size_of
+
+MEDIA_TYPES = {".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/csv"}
+
+# The service answers when it has read, typed and stored all rows.
+UPLOAD_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data that were uploaded: how many rows, and what each column holds; `raw` has all of it."""
+
+    id: str
+    name: str
+    rows: int
+    created_at: datetime
+    target: str | None = None
+    schema: Json = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+class Datasets(Noun[M]):
+    """Upload and find data. Every method may raise `ApiError`, `Unreachable`."""
+
+    @call
+    async def upload(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        target: str | None = None,
+        media_type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Dataset:
+        """Store a table with a header line: a path, bytes or an open file, read while it is sent.
+
+        `target` names the column to be predicted, `name` defaults to the file's, and `media_type`
+        follows from its ending. All mistakes in the data that are found are in the `ApiError`.
+        """
+        file = Path(source) if isinstance(source, (str, os.PathLike)) else None
+        params = {"name": name or (file and file.stem), "target": target}
+        headers = {"Content-Type": media_type or media_type_of(file)}
+        if (size := size_of(source)) is not None:
+            headers["Content-Length"] = str(size)
+        answer = await self._http.act(
+            "/v1/datasets",
+            key=idempotency_key,
+            headers=headers,
+            file=source,
+            params=params,
+            timeout=UPLOAD_SECONDS,
+        )
+        return dataset_of(answer)
+
+    @call
+    async def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Dataset]:
+        """One page of the data sets, newest first; `after` is the `next` of the page before."""
+        answer = await self._http.get("/v1/datasets", {"limit": limit, "after": after})
+        return page_of(answer, dataset_of)
+
+    @stream
+    async def all(self) -> AsyncGenerator[Dataset, None]:
+        """The data sets of every page, newest first."""
+        async for row in self._http.rows("/v1/datasets"):
+            yield dataset_of(row)
+
+    @call
+    async def get(self, dataset: str) -> Dataset:
+        """A data set by its id."""
+        return dataset_of(await self._http.get(path(dataset)))
+
+    @call
+    async def preview(self, dataset: str, *, limit: int | None = None) -> dict[str, Any]:
+        """Its first rows, as they are read."""
+        answer = await self._http.get(f"{path(dataset)}/preview", {"limit": limit})
+        return cast(dict[str, Any], numbers(answer))
+
+    @call
+    async def delete(self, dataset: str) -> None:
+        """Delete a data set that no job needs which has not ended."""
+        await self._http.delete(path(dataset))
+
+
+def path(dataset: str) -> str:
+    """Where a data set is found."""
+    return f"/v1/datasets/{segment(dataset)}"
+
+
+def media_type_of(file: Path | None) -> str:
+    """The media type of a file by its ending; CSV where there is no name to go by."""
+    if file is None:
+        return "text/csv"
+    return MEDIA_TYPES.get(file.suffix.lower(), "application/octet-stream")
+
+
+def dataset_of(document: Json) -> Dataset:
+    """A data set's document."""
+    return read(Dataset, document, created_at=time_of(document.get("created_at")))
