@@ -1,19 +1,27 @@
 """Who may write about a job: whoever was given its present fence. Every write begins here."""
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import literal, select, update
 from sqlalchemy.orm import Session
 
 from app.db import after_rollback, clock
 from app.services import counters
-from app.tables import Job, JobState, Task, TaskState
+from app.tables import HELD, Job, Task, TaskState
 
 Claimed = TypeVar("Claimed", Job, Task)
 
 
 class Lost(Exception):
     """The job is no longer ours: cancelled, or given to another worker. Nothing was written."""
+
+
+class Seen(NamedTuple):
+    """What others may have changed about a row that is ours: its state, and how many interventions
+    a job has (a task has none)."""
+
+    state: str
+    interventions: int
 
 
 def claim(
@@ -54,7 +62,7 @@ def claim(
     )
 
 
-def write(session: Session, claimed: Job | Task, **values: Any) -> None:
+def write(session: Session, claimed: Job | Task, **values: Any) -> Seen:
     """Updates a row we hold, or raises ``Lost``; first in every transaction of a worker.
 
     What is refused is counted, in another transaction: this one takes no effect.
@@ -63,14 +71,17 @@ def write(session: Session, claimed: Job | Task, **values: Any) -> None:
     before the commit.
     """
     table = type(claimed)
-    running = JobState.RUNNING if table is Job else TaskState.RUNNING
-    changed = session.execute(
+    held = HELD if table is Job else (TaskState.RUNNING,)
+    interventions = Job.interventions if table is Job else literal(0)
+    row = session.execute(
         update(table)
-        .where(table.id == claimed.id, table.fence == claimed.fence, table.state == running)
+        .where(table.id == claimed.id, table.fence == claimed.fence, table.state.in_(held))
         .values(**values)
+        .returning(table.state, interventions)
         .execution_options(synchronize_session=False)
-    )
-    if changed.rowcount != 1:  # type: ignore[attr-defined]
+    ).one_or_none()
+    if row is None:
         refused = {(counters.REFUSED, table.__name__.lower()): 1}
         after_rollback(session, lambda another: counters.add(another, refused))
         raise Lost(f"fence {claimed.fence} of {claimed.id} is not valid any more")
+    return Seen(*row)

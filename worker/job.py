@@ -9,10 +9,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import aliased
 
 from app.db import clock
-from app.services import counters
+from app.services.control import move, tell_state
 from app.storage import DamagedFile
+from app.tables import HELD, Job, JobState
 from app.tables import Checkpoint as CheckpointRow
-from app.tables import Job, JobState
 from training import checkpoint
 from training.check import UNLIMITED, check
 from training.data import load
@@ -22,7 +22,7 @@ from training.tensorfile import UnreadableFile
 from worker.child import Child
 from worker.fence import Lost, claim, write
 from worker.lease import Heartbeat
-from worker.recorder import Recorder
+from worker.recorder import AT_REST, GIVEN_BACK, End, Entry, Recorder
 from worker.sink import Sink
 
 log = structlog.get_logger()
@@ -49,11 +49,11 @@ def claim_next(child: Child) -> Job | None:
     other = aliased(Job)
     running = (
         select(func.count())
-        .where(other.tenant_id == Job.tenant_id, other.state == JobState.RUNNING)
+        .where(other.tenant_id == Job.tenant_id, other.state.in_(HELD))
         .scalar_subquery()
     )
     with child.database.session() as session:
-        return claim(
+        job = claim(
             session,
             Job,
             [Job.priority.desc(), running, Job.id],
@@ -68,6 +68,9 @@ def claim_next(child: Child) -> Job | None:
             device=child.device,
             execution=func.coalesce(Job.execution, literal(child.execution, Job.execution.type)),
         )
+        if job is not None:
+            tell_state(session, job.id, job.state, None)
+    return job
 
 
 def work(child: Child, job: Job) -> None:
@@ -106,20 +109,31 @@ def attempt(child: Child, job: Job) -> None:
         with Sink(recorder, child.settings.stall_seconds) as sink:
             saved_at = time.monotonic()
             for block in train(plan, data, numerics, resume):
+                end = None if block.outcome else reason_to_stop(child, recorder)
                 due = time.monotonic() - saved_at >= plan.spec.checkpoint_every_seconds
-                draining = child.draining.is_set() and block.outcome is None
-                if save := (due or draining) and block.outcome is None:
+                if save := (due or end is not None) and block.outcome is None:
                     saved_at = time.monotonic()
-                sink.put(block, save=save, release=draining)
+                sink.put(Entry(block, save, end))
                 heartbeat.progress()
                 if block.first == 0:
                     sink.flush()  # the first losses are seen before the next are computed
-                if draining:
-                    log.info("job given back", iteration=block.checkpoint.iteration)
+                if end is not None:
+                    log.info(
+                        "attempt ends", reason=end.reason, iteration=block.checkpoint.iteration
+                    )
                     return
                 if heartbeat.lost.is_set():
                     raise Lost("the lease is held by somebody else")
         log.info("job ended")
+
+
+def reason_to_stop(child: Child, recorder: Recorder) -> End | None:
+    """Why no further block is asked for, though there would be more."""
+    if child.draining.is_set():
+        return GIVEN_BACK
+    if recorder.state == JobState.PAUSING:
+        return AT_REST
+    return None
 
 
 def newest(child: Child, job: Job, numerics: Numerics) -> Checkpoint | None:
@@ -145,6 +159,7 @@ def fail(
     log.error("job failed", category=category, code=code, exc_info=cause)
     try:
         with child.database.session() as session:
+            write(session, job, lease_expires_at=clock(child.settings.lease_seconds))
             error = {
                 "category": category,
                 "code": code,
@@ -152,15 +167,6 @@ def fail(
                 "retryable": category == "resource",
                 "iteration": session.scalar(select(Job.iteration).where(Job.id == job.id)),
             }
-            write(
-                session,
-                job,
-                state=JobState.FAILED,
-                state_reason=code,
-                error=error,
-                finished_at=clock(),
-                lease_expires_at=None,
-            )
-            counters.add(session, {(counters.FINISHED, category): 1}, shard=child.id)
+            move(session, job.id, "fail", code, error=error)
     except Lost:
         log.info("the failure is not recorded: the job was lost before")

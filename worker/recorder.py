@@ -3,22 +3,21 @@
 It is prepared once and may be sent again, for a COMMIT whose answer was lost may have happened.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import structlog
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app import queue
-from app.db import after_commit, clock, insert
+from app.db import clock, insert
 from app.ids import new_id
 from app.numbers import speakable, spoken
-from app.services import counters
+from app.services import counters, events
+from app.services.control import move
 from app.services.models import add_version
 from app.storage import Stored
-from app.tables import Checkpoint, Job, JobState, MetricChunk
+from app.tables import Checkpoint, Job, MetricChunk
 from training import checkpoint, predict
 from training.data import Data
 from training.plan import Plan
@@ -33,26 +32,37 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
+class End:
+    """How an attempt ends: an arrow of the job's life, why, and what is said of the job with it."""
+
+    arrow: str
+    reason: str | None
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Entry:
-    """A block to record; ``save`` its state, and ``release`` the job to the queue with it."""
+    """A block to record; ``save`` its state, and ``end`` the attempt with it."""
 
     block: Block
     save: bool = False
-    release: bool = False
+    end: End | None = None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a transaction will say: changes of the job, chunks, files already on the disk.
+    """All that a transaction will say: changes of the job, chunks, findings, files already on the
+    disk, and the end of the attempt.
 
     ``counts``: what it adds to the operator's counters.
     """
 
     job: dict[str, Any]
     chunks: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
     checkpoint: dict[str, Any] | None
     model: Stored | None
-    release: bool
+    end: End | None
     counts: counters.Counts
 
 
@@ -65,6 +75,8 @@ class Recorder:
         self.plan = plan
         self.data = data
         self.iteration = job.iteration
+        self.state: str = job.state
+        self.findings: list[dict[str, Any]] = []
         self.resumed_at = resume_at
         self.latest: dict[str, Any] = dict(job.latest)
         self.best: dict[str, Any] = dict(job.best)
@@ -81,6 +93,7 @@ class Recorder:
     def prepare(self, entry: Entry) -> Prepared:
         """Everything but the transaction: files are durable before a row names them."""
         block = entry.block
+        self.findings = []
         rows = self.losses(block) + [row for e in block.evaluations for row in self.evaluation(e)]
         # Each evaluation rewrites the open chunk, and PostgreSQL takes a row once a statement.
         chunks = list({(row["series"], row["first_iteration"]): row for row in rows}.values())
@@ -96,23 +109,20 @@ class Recorder:
             "progressed_at": clock(),
             "lease_expires_at": clock(self.child.settings.lease_seconds),
         }
-        if block.outcome is not None:
-            changes |= self.ending(block.outcome)
-        elif entry.release:
-            changes |= self.giving_back()
         return Prepared(
             changes,
             chunks,
+            self.findings,
             self.saved(block) if entry.save else None,
             self.model(block.outcome),
-            entry.release,
+            self.ending(block.outcome) if block.outcome else entry.end,
             self.counts(block, self.iteration - known),
         )
 
     def commit(self, prepared: Prepared) -> None:
         """The transaction; raises ``Lost`` when the job is no longer ours."""
         with self.child.database.session() as session:
-            write(session, self.job, **prepared.job)
+            seen = write(session, self.job, **prepared.job)
             if prepared.chunks:
                 rows = insert(session, MetricChunk).values(prepared.chunks)
                 session.execute(
@@ -121,27 +131,30 @@ class Recorder:
                         set_={"values": rows.excluded["values"]},
                     )
                 )
+            for finding in prepared.findings:
+                events.record(session, self.job.id, "finding", finding)
             if prepared.checkpoint is not None:
                 row = insert(session, Checkpoint).values(**prepared.checkpoint)
                 session.execute(row.on_conflict_do_nothing())
                 thin(session, self.child.storage, self.job.id)
-            if prepared.model is not None:
-                self.publish(session, prepared.model)
             counters.add(session, prepared.counts, shard=self.child.id)
-            if prepared.release:
-                after_commit(session, lambda: queue.ring(queue.TRAINING))
+            if prepared.end is not None:
+                self.end(session, prepared.end, prepared.model)
+        self.state = seen.state
+
+    def end(self, session: Session, end: End, model: Stored | None) -> None:
+        """The attempt is over; what it leaves becomes the next version under the job's name."""
+        left: dict[str, Any] = {}
+        if model is not None:
+            version = add_version(session, self.job, model)
+            named = {"name": self.job.name, "version": version.version, "id": version.id}
+            left = {"model": named}
+        move(session, self.job.id, end.arrow, end.reason, **end.values, **left)
 
     def counts(self, block: Block, new: int) -> counters.Counts:
-        """The iterations of a block, how many of them are new, and whether the job ended."""
+        """The iterations of a block, and how many of them are new."""
         device = self.child.device
-        counts: dict[tuple[counters.Kind, str], int] = {
-            (counters.ITERATIONS, device): len(block.losses),
-            (counters.LOSSES, device): new,
-        }
-        if block.outcome is None:
-            return counts
-        ended = "diverged" if block.outcome.reason == "diverged" else "succeeded"
-        return counts | {(counters.FINISHED, ended): 1}
+        return {(counters.ITERATIONS, device): len(block.losses), (counters.LOSSES, device): new}
 
     def losses(self, block: Block) -> list[dict[str, Any]]:
         """The chunks that hold this block's losses."""
@@ -150,6 +163,7 @@ class Recorder:
         rows, agree = self.series["loss"].add(block.first, block.losses)
         if not agree:
             log.error("a repeated loss differs from the recorded one", iteration=block.first)
+            self.findings.append({"finding": "repeated_loss_differs", "iteration": block.first})
         self.notice("loss", block.first + len(block.losses), float(block.losses[-1]))
         self.improve("loss", float(np.fmin.reduce(block.losses)))
         return [self.chunk("loss", 1, row) for row in rows]
@@ -211,19 +225,11 @@ class Recorder:
         content = predict.encode(self.plan, self.data.preparation, outcome.weights)
         return self.child.storage.put("model", content)
 
-    def publish(self, session: Session, stored: Stored) -> None:
-        """Makes the model the next version under the job's name."""
-        version = add_version(session, self.job, stored)
-        named = {"name": self.job.name, "version": version.version, "id": version.id}
-        session.execute(update(Job).where(Job.id == self.job.id).values(model=named))
-
-    def ending(self, outcome: Outcome) -> dict[str, Any]:
+    def ending(self, outcome: Outcome) -> End:
         """The last words about a job."""
-        end = {"finished_at": clock(), "lease_expires_at": None}
         if outcome.reason != "diverged":
-            result = speakable(outcome.result)
             reason = None if outcome.reason == "completed" else outcome.reason
-            return end | {"state": JobState.SUCCEEDED, "state_reason": reason, "result": result}
+            return End("succeed", reason, {"result": speakable(outcome.result)})
         message = (
             f"the loss at iteration {outcome.iteration} was {self.latest.get('loss')}, "
             f"not a number or over {EXPLODED:.0e} times that of the start: "
@@ -236,13 +242,9 @@ class Recorder:
             "retryable": False,
             "iteration": outcome.iteration,
         }
-        return end | {"state": JobState.FAILED, "state_reason": "diverged", "error": error}
+        return End("fail", "diverged", {"error": error})
 
-    def giving_back(self) -> dict[str, Any]:
-        """To the queue, without having used an attempt: the worker is told to stop, the job not."""
-        return {
-            "state": JobState.QUEUED,
-            "state_reason": "its worker was shut down",
-            "lease_expires_at": None,
-            "attempts": Job.attempts - 1,
-        }
+
+GIVEN_BACK = End("release", "its worker was shut down", {"attempts": Job.attempts - 1})
+"""Without having used an attempt: the worker is told to stop, the job is not."""
+AT_REST = End("rest", "paused on request")

@@ -8,7 +8,6 @@ from types import TracebackType
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from training.run import Block
 from worker.recorder import Entry, Recorder
 
 log = structlog.get_logger()
@@ -27,9 +26,8 @@ class Sink:
         self.failure: BaseException | None = None
         self.thread = threading.Thread(target=self.work, name="sink", daemon=True)
 
-    def put(self, block: Block, *, save: bool = False, release: bool = False) -> None:
+    def put(self, entry: Entry) -> None:
         """Hands over a block; waits while the spool is full, raises what went wrong before."""
-        entry = Entry(block, save=save, release=release)
         while True:
             self.check()
             try:

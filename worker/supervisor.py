@@ -20,7 +20,7 @@ from app import queue
 from app.config import Settings
 from app.db import Database, clock
 from app.ids import new_id
-from app.tables import Job, JobState, Task, Worker
+from app.tables import HELD, Job, JobState, Task, Worker
 from worker.pool import Pool
 from worker.process import alive, place
 from worker.sweeper import Sweeper, requeue, requeue_tasks
@@ -103,7 +103,7 @@ class Supervisor:
                 .join(Job, Job.worker == Worker.id)
                 .where(
                     Worker.supervisor == self.id,
-                    Job.state == JobState.RUNNING,
+                    Job.state.in_(HELD),
                     Job.lease_expires_at < clock(),
                 )
             ).all()
@@ -127,7 +127,7 @@ class Supervisor:
 
     def idle(self, session: Session) -> bool:
         """Whether a warm training child of ours has no job."""
-        busy = select(Job.worker).where(Job.state == JobState.RUNNING, Job.worker.is_not(None))
+        busy = select(Job.worker).where(Job.state.in_(HELD), Job.worker.is_not(None))
         query = select(Worker.id).where(
             Worker.supervisor == self.id, Worker.pool == "training", Worker.id.not_in(busy)
         )
@@ -171,7 +171,7 @@ class Supervisor:
                 pids = session.scalars(
                     select(Worker.pid)
                     .join(Job, Job.worker == Worker.id)
-                    .where(Worker.supervisor == self.id, Job.state == JobState.RUNNING)
+                    .where(Worker.supervisor == self.id, Job.state.in_(HELD))
                 ).all()
         except SQLAlchemyError:
             return  # nobody can give anything back now; the leases expire

@@ -14,7 +14,8 @@ from app import queue
 from app.config import Settings
 from app.db import Database, after_commit, clock
 from app.services import counters
-from app.tables import Job, JobState, Task, TaskState, Worker
+from app.services.control import move
+from app.tables import HELD, Job, JobState, Task, TaskState, Worker
 
 log = structlog.get_logger()
 
@@ -74,31 +75,28 @@ def waits(session: Session, table: type[Job] | type[Task], state: str) -> bool:
 
 
 def requeue(session: Session, *where: Any, reason: str) -> int:
-    """Puts running jobs back into the queue, or ends those that kill whoever works on them.
+    """Takes jobs back from workers that are lost, or ends those that kill whoever works on them.
 
     The fence rises: should the worker still live, it can write no more. Two deaths at the same
     iteration are no accident. Returns how many jobs it took back.
     """
     jobs = session.scalars(
-        select(Job).where(Job.state == JobState.RUNNING, *where).with_for_update(skip_locked=True)
+        select(Job).where(Job.state.in_(HELD), *where).with_for_update(skip_locked=True)
     ).all()
     for job in jobs:
-        again = job.death_iteration == job.attempt_iteration
-        job.fence += 1
-        job.deaths += 1
-        job.death_iteration = job.attempt_iteration
-        job.lease_expires_at = None
-        job.state, job.state_reason = JobState.QUEUED, reason
+        at = job.attempt_iteration
+        again = job.death_iteration == at
+        death: dict[str, Any] = {
+            "fence": job.fence + 1,
+            "deaths": job.deaths + 1,
+            "death_iteration": at,
+        }
         if again:
-            job.state, job.state_reason = JobState.FAILED, "out_of_memory_suspected"
-            job.error = killer(job.attempt_iteration)
-        log.warning("job taken back", job_id=job.id, reason=reason, state=job.state)
-    session.flush()
-    ended = [job.id for job in jobs if job.state == JobState.FAILED]
-    session.execute(update(Job).where(Job.id.in_(ended)).values(finished_at=clock()))
-    counters.add(session, {(counters.FINISHED, "resource"): len(ended)})
-    if len(jobs) > len(ended):
-        after_commit(session, lambda: queue.ring(queue.TRAINING))
+            death["error"] = error = killer(at)
+            moved = move(session, job.id, "fail", error["code"], **death)
+        else:
+            moved = move(session, job.id, "lose", reason, **death)
+        log.warning("job taken back", job_id=job.id, reason=reason, state=moved.state)
     return len(jobs)
 
 

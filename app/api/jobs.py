@@ -1,4 +1,4 @@
-"""Jobs: submit, look, cancel, delete."""
+"""Jobs: submit, look, control, delete."""
 
 from fastapi import APIRouter, Response
 
@@ -6,7 +6,7 @@ from app.api.body import Body, described
 from app.api.deps import After, Limit, Reading, RequestId, SettingsDep, StorageDep, Writing
 from app.api.openapi import refusals
 from app.api.schemas import JobDocument, JobList, job_document
-from app.services import jobs
+from app.services import control, jobs
 from app.tables import JobState
 from training.spec import JobSpec
 
@@ -71,8 +71,21 @@ def show(job_id: str, session: Reading) -> JobDocument:
     "/{job_id}/cancel", status_code=202, operation_id="cancel_job", responses=refusals(409)
 )
 def cancel(job_id: str, session: Writing) -> JobDocument:
-    """Ends a job that is queued or running; what it has recorded stays."""
-    return job_document(jobs.cancel(session, job_id))
+    """Ends a job that has not ended yet, at once; what it has recorded stays."""
+    return job_document(control.cancel(session, job_id))
+
+
+@router.post("/{job_id}/pause", status_code=202, operation_id="pause_job")
+def pause(job_id: str, session: Writing) -> JobDocument:
+    """Lets a job rest: a waiting one at once, a running one once its state is saved."""
+    return job_document(control.pause(session, job_id))
+
+
+@router.post("/{job_id}/resume", status_code=202, operation_id="resume_job")
+def resume(job_id: str, session: Writing) -> JobDocument:
+    """Puts a paused job back into the queue; it goes on where it stood, to the bit."""
+    job = control.resume(session, job_id)
+    return job_document(job, jobs.position(session, job))
 
 
 @router.delete("/{job_id}", status_code=204, operation_id="delete_job", responses=refusals(409))

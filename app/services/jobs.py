@@ -1,20 +1,20 @@
-"""Jobs: create, find, cancel, delete."""
+"""Jobs: create, find, delete."""
 
 from functools import partial
 from typing import Any
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from app import queue
-from app.db import after_commit, clock
+from app.db import after_commit
 from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
-from app.services import counters
+from app.services import control
 from app.services.pages import Page, page
 from app.storage import Storage
-from app.tables import ACTIVE, TERMINAL, Checkpoint, Job, JobState
+from app.tables import TERMINAL, Checkpoint, Job, JobState
 from training.check import Limits, check
 from training.mistakes import Mistakes
 
@@ -41,6 +41,7 @@ def create(session: Session, raw: Any, limits: Limits, request_id: str) -> Job:
     )
     session.add(job)
     session.flush()
+    control.tell_state(session, job.id, JobState.QUEUED, None)
     after_commit(session, lambda: queue.ring(queue.TRAINING))
     return job
 
@@ -56,27 +57,6 @@ def get(session: Session, job_id: str) -> Job:
 def listed(session: Session, limit: int, after: str | None) -> Page[Job]:
     """Jobs, newest first."""
     return page(session, select(Job), Job.id, limit, after)
-
-
-def cancel(session: Session, job_id: str) -> Job:
-    """Ends a job at once: the fence rises, so a worker that still computes it can write no more."""
-    cancelled = session.scalar(
-        update(Job)
-        .where(Job.id == job_id, Job.state.in_(ACTIVE))
-        .values(
-            state=JobState.CANCELLED,
-            state_reason="cancelled on request",
-            fence=Job.fence + 1,
-            lease_expires_at=None,
-            finished_at=clock(),
-        )
-        .returning(Job.id)
-    )
-    job = get(session, job_id)
-    if cancelled is None:
-        raise Conflict(f"a job that is {job.state} cannot be cancelled")
-    counters.add(session, {(counters.FINISHED, "cancelled"): 1})
-    return job
 
 
 def delete(session: Session, storage: Storage, job_id: str) -> None:

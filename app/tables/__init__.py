@@ -1,12 +1,13 @@
 """The tables, one noun a file. ("Models" are trained models here, so the ORM has another name.)"""
 
+from app.life import ACTIVE, HELD, TERMINAL, JobState
 from app.tables.answer import IdempotentAnswer
 from app.tables.checkpoint import Checkpoint
 from app.tables.counter import Counter
 from app.tables.dataset import Dataset
 from app.tables.event import Event
 from app.tables.intervention import Intervention
-from app.tables.job import ACTIVE, TERMINAL, Job, JobState
+from app.tables.job import Job
 from app.tables.key import ApiKey
 from app.tables.metric import MetricChunk
 from app.tables.model import Model, ModelVersion
@@ -16,6 +17,7 @@ from app.tables.worker import Worker
 
 __all__ = [
     "ACTIVE",
+    "HELD",
     "TERMINAL",
     "ApiKey",
     "Checkpoint",

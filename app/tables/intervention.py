@@ -12,8 +12,8 @@ from app.db import Base, TenantOwned, Utc, clock
 class Intervention(TenantOwned, Base):
     """A change of ``lr`` or ``iterations``; ``iteration`` is the first one it applies to.
 
-    It is ``None`` until a worker has taken the change up, which it commits before that iteration
-    runs: from then on the job's course is a function of its specification and this log.
+    It is how many losses were durable when the change was made. Whatever a worker had computed
+    beyond is dropped, so the job's course is a function of its specification and this log.
     """
 
     __tablename__ = "interventions"
@@ -21,6 +21,6 @@ class Intervention(TenantOwned, Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    iteration: Mapped[int | None]
+    iteration: Mapped[int]
     changes: Mapped[dict[str, Any]] = mapped_column(JSON())
     created_at: Mapped[datetime] = mapped_column(Utc, default=clock())

@@ -1,27 +1,13 @@
 """Jobs: what was asked for, how far it is, who may write about it."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, TenantOwned, Utc, clock
-
-
-class JobState(StrEnum):
-    """queued → running → succeeded | failed | cancelled; back to queued when a worker is lost."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-ACTIVE = (JobState.QUEUED, JobState.RUNNING)
-TERMINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+from app.life import JobState
 
 
 class Job(TenantOwned, Base):
@@ -30,8 +16,9 @@ class Job(TenantOwned, Base):
     ``fence`` rises with every claim and every cancellation; whoever writes names the fence it was
     given, so the writes of a worker that lost the job take no effect. ``iteration`` is how many
     losses are durable, ``attempt_iteration`` how far the present attempt has come (less, while it
-    repeats what a lost one had done). ``running_seconds`` is over all attempts, ``events`` how
-    many entries its log has.
+    repeats what a lost one had done). ``running_seconds`` is over all attempts. ``events`` and
+    ``interventions`` say how many rows of these tables are the job's. ``lineage``: the
+    specifications that ruled the iterations before the present one does (``app.services.lineage``).
     """
 
     __tablename__ = "jobs"
@@ -51,6 +38,7 @@ class Job(TenantOwned, Base):
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
     retry_of: Mapped[str | None]
     forked_from: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    lineage: Mapped[list[dict[str, Any]]] = mapped_column(JSON(), default=list)
     request_id: Mapped[str]
 
     state: Mapped[str] = mapped_column(default=JobState.QUEUED)
@@ -66,6 +54,7 @@ class Job(TenantOwned, Base):
     epoch: Mapped[float] = mapped_column(default=0.0)
     running_seconds: Mapped[float] = mapped_column(default=0.0)
     events: Mapped[int] = mapped_column(default=0)
+    interventions: Mapped[int] = mapped_column(default=0)
     attempt_iteration: Mapped[int] = mapped_column(default=0)
     attempt_first_iteration: Mapped[int] = mapped_column(default=0)
     attempt_started_at: Mapped[datetime | None] = mapped_column(Utc)

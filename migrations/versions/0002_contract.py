@@ -15,7 +15,15 @@ TIME = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     """To this revision."""
-    for create in (datasets, jobs, events, interventions, idempotent_answers, counters):
+    for create in (
+        datasets,
+        jobs,
+        terminal_states,
+        events,
+        interventions,
+        idempotent_answers,
+        counters,
+    ):
         create()
 
 
@@ -23,6 +31,9 @@ def downgrade() -> None:
     """Back to the one before."""
     for name in ("counters", "idempotent_answers", "interventions", "events"):
         op.drop_table(name)
+    op.execute(f"DROP TRIGGER terminal_states{'' if sqlite() else ' ON jobs'}")
+    if not sqlite():
+        op.execute("DROP FUNCTION refuse_a_new_state()")
     with op.batch_alter_table("jobs") as table:
         table.drop_index("ix_jobs_dataset_id")
         table.drop_constraint("fk_jobs_dataset_id_datasets", type_="foreignkey")
@@ -80,6 +91,8 @@ def job_columns() -> list[sa.Column[Any]]:
     """What jobs have in addition."""
     return [
         sa.Column("events", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("interventions", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("lineage", sa.JSON(), nullable=False, server_default="[]"),
         sa.Column("running_seconds", sa.Double(), nullable=False, server_default="0"),
         sa.Column("retry_of", sa.String(), nullable=True),
         sa.Column("forked_from", sa.JSON(), nullable=True),
@@ -94,6 +107,36 @@ def jobs() -> None:
             table.add_column(column)
         table.create_foreign_key("fk_jobs_dataset_id_datasets", "datasets", ["dataset_id"], ["id"])
         table.create_index("ix_jobs_dataset_id", ["dataset_id"])
+
+
+def sqlite() -> bool:
+    """Which of the two databases it is."""
+    return op.get_context().dialect.name == "sqlite"
+
+
+LEAVES_A_TERMINAL_STATE = (
+    "OLD.state IN ('succeeded', 'failed', 'cancelled') AND NEW.state <> OLD.state"
+)
+REFUSAL = "a job that has ended stays as it is"
+
+
+def terminal_states() -> None:
+    """No job comes back from a terminal state, whoever asks. Made after ``jobs`` was changed:
+    SQLite makes a table anew for that, and forgets its triggers."""
+    if sqlite():
+        op.execute(
+            f"CREATE TRIGGER terminal_states BEFORE UPDATE OF state ON jobs "
+            f"WHEN {LEAVES_A_TERMINAL_STATE} BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END"
+        )
+        return
+    op.execute(
+        f"CREATE FUNCTION refuse_a_new_state() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'check_violation'; END $$"
+    )
+    op.execute(
+        f"CREATE TRIGGER terminal_states BEFORE UPDATE OF state ON jobs FOR EACH ROW "
+        f"WHEN ({LEAVES_A_TERMINAL_STATE}) EXECUTE FUNCTION refuse_a_new_state()"
+    )
 
 
 def events() -> None:
@@ -119,7 +162,7 @@ def interventions() -> None:
     op.create_table(
         "interventions",
         sa.Column("id", sa.String(), nullable=False),
-        sa.Column("iteration", sa.Integer(), nullable=True),
+        sa.Column("iteration", sa.Integer(), nullable=False),
         sa.Column("changes", sa.JSON(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         *of_a_job("interventions"),

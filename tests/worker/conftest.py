@@ -1,6 +1,7 @@
 """A tenant with jobs, in a fresh database of each kind."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from app.db import Database, clock
 from app.ids import new_id
 from app.storage import Storage
 from app.tables import Job, Tenant
+from tests.service import Service
 from tests.specifications import ONE_WEIGHT
+from tests.worker.watch import Jobs
 from training.check import check
 from worker.child import Child
 
@@ -33,6 +36,13 @@ def child(rows: Database, database_url: str, tmp_path: Path) -> Child:
     return Child(
         new_id("wrk"), settings, rows, Storage(settings.storage), "cpu", {"class": "sequential"}
     )
+
+
+@pytest.fixture
+def jobs(service: Service) -> Iterator[Jobs]:
+    """The jobs of the shared service."""
+    with closing(Jobs(service)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from app.db import Database
-from app.services import jobs
+from app.services import control
 from app.tables import Job, JobState
 from tests.worker.conftest import MakeJob
 from worker.child import Child
@@ -71,7 +71,7 @@ def test_a_cancelled_job_refuses_its_worker(
     claimed = claim_next(child)
     assert claimed is not None
     with rows.session() as session:
-        jobs.cancel(session, job_id)
+        control.cancel(session, job_id)
     with pytest.raises(Lost), rows.session() as session:
         write(session, claimed, state=JobState.SUCCEEDED)
     row = job_row(job_id)

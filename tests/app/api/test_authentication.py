@@ -25,6 +25,8 @@ SCOPE = {
     "GET /v1/jobs": "read",
     "GET /v1/jobs/{job_id}": "read",
     "POST /v1/jobs/{job_id}/cancel": "train",
+    "POST /v1/jobs/{job_id}/pause": "train",
+    "POST /v1/jobs/{job_id}/resume": "train",
     "DELETE /v1/jobs/{job_id}": "train",
     "GET /v1/jobs/{job_id}/metrics": "read",
     "GET /v1/jobs/{job_id}/iterations/{n}": "read",

@@ -1,0 +1,73 @@
+"""What happens to a job's state: every change goes through ``move``, and is told in its log."""
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app import life, queue
+from app.db import after_commit, clock
+from app.errors import NotFound
+from app.services import counters, events
+from app.tables import HELD, TERMINAL, Job, JobState
+
+
+def lock(session: Session, job_id: str) -> Job:
+    """A job that nobody else changes until this transaction ends; raises ``NotFound``."""
+    query = select(Job).where(Job.id == job_id).with_for_update()
+    job = session.scalar(query.execution_options(populate_existing=True))
+    if job is None:
+        raise NotFound(f"there is no job {job_id[:64]}")
+    return job
+
+
+def move(
+    session: Session, job_id: str, arrow: str, reason: str | None = None, **values: Any
+) -> Job:
+    """Takes an arrow of ``app.life``; raises ``Conflict`` where there is none.
+
+    ``values``: what else changes with it. Whoever is not held by a worker has no lease.
+    """
+    job = lock(session, job_id)
+    state = life.target(arrow, job.state)
+    if state not in HELD:
+        values["lease_expires_at"] = None
+    if state in TERMINAL:
+        values["finished_at"] = clock()
+        count_end(session, job, values.get("error", {}).get("category", state))
+    session.execute(
+        update(Job).where(Job.id == job_id).values(state=state, state_reason=reason, **values)
+    )
+    tell_state(session, job_id, state, reason)
+    session.refresh(job)
+    if state == JobState.QUEUED:
+        after_commit(session, lambda: queue.ring(queue.TRAINING))
+    return job
+
+
+def count_end(session: Session, job: Job, outcome: str) -> None:
+    """Adds the end of a job to the operator's counters, in a row that its worker alone writes."""
+    shard = job.worker if job.state in HELD else None
+    counters.add(session, {(counters.FINISHED, outcome): 1}, shard=shard or "")
+
+
+def tell_state(session: Session, job_id: str, state: str, reason: str | None) -> None:
+    """An entry of the log for a change of state, in the transaction of the change."""
+    attempts = session.scalar(select(Job.attempts).where(Job.id == job_id))
+    data = {"state": state, "reason": reason, "attempt": attempts}
+    events.record(session, job_id, "state", data, last=state in TERMINAL)
+
+
+def cancel(session: Session, job_id: str) -> Job:
+    """Ends a job at once: the fence rises, so a worker that still computes it can write no more."""
+    return move(session, job_id, "cancel", "cancelled on request", fence=Job.fence + 1)
+
+
+def pause(session: Session, job_id: str) -> Job:
+    """A waiting job rests at once; a running one as soon as its worker has saved its state."""
+    return move(session, job_id, "pause", "paused on request")
+
+
+def resume(session: Session, job_id: str) -> Job:
+    """Back into the queue, from where it stood."""
+    return move(session, job_id, "resume", "resumed on request")
