@@ -1,14 +1,22 @@
 """Everything the service refuses, as one tree; each answers as ``application/problem+json``.
 
 ServiceError
-├── Unauthenticated   401  no key, or one that is not valid (any more)
-├── Forbidden         403  the key lacks the scope
-├── NotFound          404  no such thing, or it belongs to another tenant
-├── Conflict          409  the state forbids it
-├── TooLarge          413  more than the limit
-├── WrongMediaType    415  not JSON
-├── Invalid           422  the request says something wrong; ``errors`` points at each place
-└── Unavailable       503  database, broker or workers are away; try again
+├── UnknownHost         400  it was sent to a name that is not ours
+├── Unauthenticated     401  no key, or one that is not valid (any more)
+├── Forbidden           403  the key lacks the scope
+│   └── ForeignOrigin        a page of another origin asks
+├── NotFound            404  no such thing, or it belongs to another tenant
+├── NotAcceptable       406  none of the forms that the client takes is had
+├── TooSlow             408  the body did not come in time
+├── Conflict            409  the state forbids it
+├── PreconditionFailed  412  it is no longer what the client has seen
+├── TooLarge            413  more than the limit
+├── WrongMediaType      415  not JSON
+├── Invalid             422  the request says something wrong; ``errors`` points at each place
+├── TooManyRequests     429  more requests in a moment than a tenant may make
+│   └── QuotaExceeded        more jobs or bytes than a tenant may have
+├── Unavailable         503  database, broker or workers are away; try again
+└── StorageFull         507  the disk is full; nothing was kept
 """
 
 from collections.abc import Iterable
@@ -41,6 +49,13 @@ class ServiceError(Exception):
         )
 
 
+class UnknownHost(ServiceError):
+    """The request names a host that is not this service: perhaps a name was bent to our address."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "unknown_host"
+
+
 class Unauthenticated(ServiceError):
     """No key was given, or none that is valid."""
 
@@ -56,6 +71,12 @@ class Forbidden(ServiceError):
     code = "insufficient_scope"
 
 
+class ForeignOrigin(Forbidden):
+    """A page that was not served by us makes its reader's browser ask."""
+
+    code = "foreign_origin"
+
+
 class NotFound(ServiceError):
     """Unknown, or another tenant's: both answer the same."""
 
@@ -63,11 +84,35 @@ class NotFound(ServiceError):
     code = "not_found"
 
 
+class NotAcceptable(ServiceError):
+    """The thing is there, in none of the media types that the client takes."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+    code = "not_acceptable"
+
+
+class TooSlow(ServiceError):
+    """The body did not come in time; what had come was thrown away."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "body_too_slow"
+    retryable = True
+    # The rest of the body may still be on its way: it must not be taken for a request.
+    headers: ClassVar[dict[str, str]] = {"Connection": "close"}
+
+
 class Conflict(ServiceError):
     """The state of the thing forbids the action."""
 
     status = HTTPStatus.CONFLICT
     code = "state_conflict"
+
+
+class PreconditionFailed(ServiceError):
+    """The thing is no longer what the client has seen; it was not changed."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "precondition_failed"
 
 
 class TooLarge(ServiceError):
@@ -91,6 +136,22 @@ class Invalid(ServiceError):
     code = "invalid_request"
 
 
+class TooManyRequests(ServiceError):
+    """More than a limit allows, for now: ``detail`` names the limit."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "rate_limited"
+    retryable = True
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class QuotaExceeded(TooManyRequests):
+    """A tenant has as much as it may have; room comes with jobs that end and things deleted."""
+
+    code = "quota_exceeded"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
+
+
 class Unavailable(ServiceError):
     """A part of the service does not answer; nothing was lost."""
 
@@ -98,6 +159,15 @@ class Unavailable(ServiceError):
     code = "unavailable"
     retryable = True
     headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
+
+
+class StorageFull(ServiceError):
+    """There is no room left on the disk; nothing was kept."""
+
+    status = HTTPStatus.INSUFFICIENT_STORAGE
+    code = "storage_full"
+    retryable = True
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "60"}
 
 
 def problem(

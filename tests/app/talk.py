@@ -95,7 +95,7 @@ def problem(answer: httpx2.Response, status: int, code: str) -> Document:
     assert document["detail"]
     assert document["instance"] == unquote(answer.request.url.path)
     assert document["request_id"] == answer.headers["X-Request-Id"]
-    assert document["retryable"] is (status == 503)
+    assert document["retryable"] is (status in {408, 429, 503, 507})
     for mistake in document["errors"]:
         assert set(mistake) == {"pointer", "code", "message"}
     assert [word for word in OURS_ALONE if word in answer.text] == []
