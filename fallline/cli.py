@@ -38,6 +38,8 @@ PortOption = Annotated[
     int, typer.Option(envvar="FALLLINE_PORT", min=0, max=65535, help="Port; 0 takes a free one.")
 ]
 
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the backup.", show_default=False)]
+
 
 @cli.command()
 def up(
@@ -77,10 +79,22 @@ def migrate() -> None:
     become("app.migrate")
 
 
-def become(name: str) -> None:
+@cli.command()
+def backup(folder: FolderArgument) -> None:
+    """Copy database, files and key into a new folder, while the service runs."""
+    become("app.backup", str(folder))
+
+
+@cli.command()
+def restore(folder: FolderArgument) -> None:
+    """Put a backup back, into an empty home and an empty database."""
+    become("app.restore", str(folder))
+
+
+def become(name: str, *arguments: str) -> None:
     """Go on as a module of the service, with its exit code."""
     sys.stdout.flush()
-    command = module(name)
+    command = [*module(name), *arguments]
     os.execv(command[0], command)
 
 

@@ -208,6 +208,11 @@ class Postgres:
         assert created.wait(START_SECONDS) == 0, created.tail()
         self.start()
 
+    @property
+    def programs(self) -> Path:
+        """The folder with ``pg_dump`` and the like, of the server's own version."""
+        return self._bin
+
     def _give_up_root(self) -> None:
         """PostgreSQL refuses to run as root, and nobody else may be able to reach our wheels."""
         nobody = pwd.getpwnam("nobody")

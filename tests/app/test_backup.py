@@ -1,0 +1,175 @@
+"""The drill: a service is backed up while it trains, destroyed, restored, and goes on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.app.talk import DIGITS, FOR_EVER, Document, job, losses, posted, trained
+from tests.databases import ROOT, Database, Postgresql
+from tests.servers import eventually
+from tests.service import Service
+
+ROW = [[0.0] * 64]
+DIGITS_KEPT = DIGITS | {"checkpoint_every_seconds": 0}
+
+
+@pytest.fixture
+def programs(database: Database) -> str:
+    """A PATH on which PostgreSQL's own programs are."""
+    if isinstance(database, Postgresql):
+        return f"{database.server.programs}{os.pathsep}{os.environ['PATH']}"
+    return os.environ["PATH"]
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(programs: str) -> Run:
+    """A command of ours, as an operator types it."""
+
+    def fallline(service: Service, *words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "fallline", *map(str, words)]
+        env = service.env | {"PATH": programs}
+        return subprocess.run(
+            command, cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        )
+
+    return fallline
+
+
+def destroy(service: Service, database: Database) -> None:
+    """The machine is lost: every process, the home, the database."""
+    for process in list(service.processes):
+        service.processes.remove(process)
+        process.kill()
+    eventually(lambda: not service.tree(), "every process is gone")
+    for path in service.home.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    name = Path(str(make_url(service.database_url).database)).stem
+    database.drop(name)
+    assert database.create(name) == service.database_url
+
+
+def known(service: Service, job_id: str) -> Iterator[tuple[str, Document]]:
+    """What a client can know of a finished job."""
+    for path in (
+        "",
+        "/metrics?series=loss,validation_loss",
+        "/iterations/33?parameters=0.bias,0.weight[3,40]",
+        "/examples?split=test&limit=3",
+    ):
+        answer = service.http.get(f"/v1/jobs/{job_id}{path}")
+        assert answer.status_code == 200, answer.text
+        yield path, answer.json()
+    asked: dict[str, Any] = {"inputs": ROW, "outputs": ["logits"]}
+    answer = service.http.post("/v1/models/digits-linear/predict", json=asked)
+    assert answer.status_code == 200, answer.text
+    yield "predict", answer.json()
+
+
+def test_a_service_that_was_destroyed_goes_on_from_its_backup(
+    own_service: Callable[..., Service], database: Database, run: Run, tmp_path: Path
+) -> None:
+    service = own_service(lease_seconds=4, heartbeat_seconds=1, sweep_seconds=1)
+    finished = trained(service, DIGITS_KEPT)["id"]
+    before = dict(known(service, finished))
+    assert before["/iterations/33?parameters=0.bias,0.weight[3,40]"]["exact"] is True
+    running = posted(service, FOR_EVER, checkpoint_every_seconds=1)
+    eventually(
+        lambda: job(service, running)["progress"]["iteration"] > 1000, "it trains", within=60
+    )
+    read = losses(service, running)
+
+    saved = run(service, "backup", tmp_path / "saved")
+    assert saved.returncode == 0, saved.stderr
+    assert saved.stderr == ""
+    key = service.key
+    destroy(service, database)
+
+    restored = run(service, "restore", tmp_path / "saved")
+    assert restored.returncode == 0, restored.stderr
+    service.migrate()
+    assert service.key == key
+    service.start_api()
+    assert dict(known_without_a_worker(service, finished)).items() <= before.items()
+    service.start_worker()
+    service.wait_ready()
+    assert dict(known(service, finished)) == before
+    eventually(
+        lambda: job(service, running)["progress"]["iteration"] > len(read) + 100,
+        "the job that was running goes on",
+        within=60,
+    )
+    assert losses(service, running)[: len(read)] == read
+    assert service.http.post(f"/v1/jobs/{running}/cancel").status_code == 202
+
+
+def known_without_a_worker(service: Service, job_id: str) -> Iterator[tuple[str, Document]]:
+    """Of the same, what the API answers alone."""
+    answer = service.http.get(f"/v1/jobs/{job_id}")
+    assert answer.status_code == 200, answer.text
+    yield "", answer.json()
+
+
+def test_nothing_is_overwritten(api: Service, run: Run, tmp_path: Path) -> None:
+    posted(api, FOR_EVER)
+    assert run(api, "backup", tmp_path / "saved").returncode == 0
+    again = run(api, "backup", tmp_path / "saved")
+    assert again.returncode == 1
+    assert "is already there" in again.stderr
+    restored = run(api, "restore", tmp_path / "saved")
+    assert restored.returncode == 1
+    assert restored.stderr == (
+        "nothing was restored: the database is not empty; nothing is ever overwritten\n"
+    )
+
+
+def test_a_backup_is_for_its_owner_alone(api: Service, run: Run, tmp_path: Path) -> None:
+    assert run(api, "backup", tmp_path / "saved").returncode == 0
+    assert (tmp_path / "saved").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "saved/key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_a_damaged_backup_is_refused_before_anything_is_written(
+    api: Service, run: Run, tmp_path: Path
+) -> None:
+    assert run(api, "backup", tmp_path / "saved").returncode == 0
+    with (tmp_path / "saved/database").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff")
+    refused = run(api, "restore", tmp_path / "saved")
+    assert refused.returncode == 1
+    assert "the backup is damaged: database is not what was stored" in refused.stderr
+    refused = run(api, "restore", tmp_path)
+    assert "holds no backup" in refused.stderr
+
+
+def test_every_table_that_names_a_file_calls_it_location() -> None:
+    """The backup copies what stands in a column of this name."""
+    from app.tables import Job
+
+    naming = {
+        table.name
+        for table in Job.metadata.sorted_tables
+        if {"sha256", "size"} <= set(table.c.keys())
+    }
+    assert naming == {t.name for t in Job.metadata.sorted_tables if "location" in t.c}
+    assert naming == {"checkpoints", "datasets", "model_versions"}
+
+
+def test_the_backup_says_what_is_in_it(api: Service, run: Run, tmp_path: Path) -> None:
+    assert run(api, "backup", tmp_path / "saved").returncode == 0
+    manifest = json.loads((tmp_path / "saved/manifest.json").read_text())
+    assert manifest["database"] in {"sqlite", "postgresql"}
+    assert {"database", "key"} <= set(manifest["files"])
+    assert manifest["missing"] == []
