@@ -6,15 +6,15 @@ cannot be read does not hide the mistakes of the others. Imports no torch.
 
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from training import inline
+from training import check_model, inline
+from training.bounds import oversized
+from training.bundled import bundled
 from training.catalog import BUNDLED, Facts, ShapeError
-from training.catalog.layers import LayerWord
 from training.catalog.losses import CrossEntropy
 from training.mistakes import Mistake, Mistakes, translate, unknown
 from training.plan import METRICS, LayerPlan, Misfit, Plan, follow
@@ -71,12 +71,22 @@ class Check:
 
     def read(self) -> JobSpec:
         """The specification, with placeholders for the sections in ``bad``."""
+        raw = self.raw if isinstance(self.raw, dict) else {}
+        too_much = oversized(self.raw, self.limits.layers)
+        self.wrong += too_much.values()
+        if "" in too_much:
+            raise Mistakes(self.wrong)
+        places: list[tuple[int | str, ...]] = [(name,) for name in too_much]
+        reading = {name: value for name, value in raw.items() if name not in too_much}
+        reading |= {name: value for name, value in PLACEHOLDERS.items() if name in too_much}
         try:
-            return JobSpec.model_validate(self.raw)
+            spec = JobSpec.model_validate(reading if too_much else self.raw)
         except ValidationError as error:
-            self.wrong += translate(error, JobSpec, self.raw)
-            raw = self.raw if isinstance(self.raw, dict) else {}
-            places = [detail["loc"] for detail in error.errors(include_url=False)]
+            self.wrong += translate(error, JobSpec, reading if too_much else self.raw)
+            places += [detail["loc"] for detail in error.errors(include_url=False)]
+        else:
+            self.bad = set(too_much)
+            return spec
         self.bad = {str(loc[0]) for loc in places if loc} or set(JobSpec.model_fields)
         readable = {name: value for name, value in raw.items() if name not in self.bad}
         stand_ins = {name: value for name, value in PLACEHOLDERS.items() if name in self.bad}
@@ -203,34 +213,42 @@ class Check:
         """The layers with their shapes, as far as they fit; ``None`` when they do not."""
         words = self.spec.model.layers
         at = "/model/layers" if isinstance(self.raw.get("model"), dict) else "/model"
-        if len(words) > self.limits.layers:
-            sentence = f"{len(words)} layers are more than the {self.limits.layers} allowed"
-            self.say(at, "limit_exceeded", sentence)
-            return None
-        self.names(words, at)
+        self.wrong += check_model.names(words, at)
         try:
             planned = follow(self.spec.model, facts.input_shape)
         except Misfit as error:
-            self.say(f"{at}/{error.index}", "shape_mismatch", str(error))
+            here = "".join(f"/{step}" for step in error.place)
+            self.say(f"{at}{here}", "shape_mismatch", str(error))
             return None
-        for i, layer in enumerate(planned):
-            if batch_size == 1 and layer.word.values_per_channel(layer.input_shape) == 1:
-                sentence = (
-                    f"layer {layer.path} ({layer.word.type}): a batch of one has no statistics"
-                )
-                self.say(f"{at}/{i}", "batch_too_small", sentence)
+        self.wrong += check_model.misplaced(planned, at, batch_size)
+        self.indices(planned, facts)
         self.size(planned, at)
         self.output(planned, facts, f"{at}/{len(words) - 1}")
         return None if "model" in self.bad else planned
 
-    def names(self, words: Sequence[LayerWord], at: str) -> None:
-        """Whether every layer can be addressed: names and indices are distinct."""
-        seen = set[str]()
-        for i, word in enumerate(words):
-            path = word.name or str(i)
-            if path in seen:
-                self.say(f"{at}/{i}/name", "conflict", f"`{path}` names two layers")
-            seen.add(path)
+    def indices(self, layers: tuple[LayerPlan, ...], facts: Facts) -> None:
+        """Whether an embedding is given what it can look up, as it stands in the data."""
+        word, dataset = check_model.embedding(layers), self.spec.dataset
+        if word is None:
+            return
+        if self.spec.prepare not in (None, "none"):
+            sentence = "must be `none`: the embedding looks up the numbers as they are"
+            self.say("/prepare", "conflict", sentence)
+        if isinstance(dataset, str):
+            x, _ = bundled(dataset, facts)
+        else:
+            x, _ = inline.arrays(dataset, facts.target)
+        places = check_model.strangers(x, word.num_embeddings)
+        for place, sentence in check_model.unfit_indices(x, word.num_embeddings, places):
+            at = "/dataset"
+            if isinstance(dataset, InlineData):
+                steps = place if isinstance(dataset.x[0], list) else place[:1]
+                at += "/x" + "".join(f"/{i}" for i in steps)
+            else:
+                sentence = f"{sentence} (row {place[0]})"
+            self.say(at, "out_of_range", sentence)
+            if isinstance(dataset, str):
+                break
 
     def size(self, layers: tuple[LayerPlan, ...], at: str) -> None:
         """Whether the parameters fit the limit."""

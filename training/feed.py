@@ -7,7 +7,7 @@ from training.data import Part
 from training.network import Tensors
 from training.numerics import Numerics
 from training.optimizers import RULES
-from training.plan import Plan
+from training.plan import Plan, every
 from training.randomness import BatchStream, dropout_mask
 from training.step import Inputs
 
@@ -29,7 +29,7 @@ class Feed:
         self.hyper_names: list[str] = []
         self.noisy = [
             (layer.path, layer.word.p, (plan.batch_size, *layer.input_shape))
-            for layer in plan.layers
+            for layer in every(plan.layers)
             if isinstance(layer.word, Dropout)
         ]
 

@@ -1,6 +1,6 @@
 """The forward pass of every layer, as a function of tensors.
 
-Shapes: B batch, C channels, H height, W width, F features.
+Shapes: B batch, C channels, L length, H height, W width, F features, E of an embedding.
 Argument checks are the catalogue's; here the words are known to fit.
 """
 
@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.catalog import layers as words
+from training.catalog.layers import PROJECTION, activations, affine, convolutions
+from training.catalog.layers import norms as norm_words
+from training.catalog.layers import pools as pool_words
+from training.catalog.layers.base import LayerWord, numbers
 
 
 class Own(NamedTuple):
@@ -28,49 +31,94 @@ class Own(NamedTuple):
     updated: dict[str, Tensor]
 
 
-def linear(word: words.Linear, x: Tensor, own: Own) -> Tensor:
+def linear(word: affine.Linear, x: Tensor, own: Own) -> Tensor:
     """[B, …] → [B, F]."""
     p = own.parameters
     return functional.linear(x.flatten(1), p["weight"], p.get("bias"))
 
 
-def conv2d(word: words.Conv2d, x_BCHW: Tensor, own: Own) -> Tensor:
-    """[B, C, H, W] → [B, C', H', W']."""
+def embedding(word: affine.Embedding, x: Tensor, own: Own) -> Tensor:
+    """[B, …] → [B, …, E]; the whole numbers come as floats."""
+    return functional.embedding(x.long(), own.parameters["weight"], word.padding_idx)
+
+
+def convolution(word: convolutions.Convolution, x: Tensor, own: Own) -> Tensor:
+    """[B, C, L] → [B, C', L'], or with H and W for L."""
+    convolve = functional.conv1d if word.axes == 1 else functional.conv2d
     p = own.parameters
-    return functional.conv2d(
-        x_BCHW,
+    return convolve(
+        x,
         p["weight"],
         p.get("bias"),
-        words.pair(word.stride),
-        word.padding if isinstance(word.padding, str) else words.pair(word.padding),
-        words.pair(word.dilation),
+        numbers(word.stride, word.axes),
+        word.padding if isinstance(word.padding, str) else numbers(word.padding, word.axes),
+        numbers(word.dilation, word.axes),
         word.groups,
     )
 
 
-def max_pool2d(word: words.MaxPool2d, x_BCHW: Tensor, own: Own) -> Tensor:
-    """[B, C, H, W] → [B, C, H', W']."""
-    return functional.max_pool2d(
-        x_BCHW,
-        words.pair(word.kernel_size),
-        None if word.stride is None else words.pair(word.stride),
-        words.pair(word.padding),
-        words.pair(word.dilation),
+def max_pool1d(word: pool_words.MaxPool1d, x_BCL: Tensor, own: Own) -> Tensor:
+    """[B, C, L] → [B, C, L']."""
+    return functional.max_pool1d(
+        x_BCL,
+        numbers(word.kernel_size, 1),
+        None if word.stride is None else numbers(word.stride, 1),
+        numbers(word.padding, 1),
+        numbers(word.dilation, 1),
         word.ceil_mode,
     )
 
 
-def flatten(word: words.Flatten, x: Tensor, own: Own) -> Tensor:
+def max_pool2d(word: pool_words.MaxPool2d, x_BCHW: Tensor, own: Own) -> Tensor:
+    """[B, C, H, W] → [B, C, H', W']."""
+    return functional.max_pool2d(
+        x_BCHW,
+        numbers(word.kernel_size, 2),
+        None if word.stride is None else numbers(word.stride, 2),
+        numbers(word.padding, 2),
+        numbers(word.dilation, 2),
+        word.ceil_mode,
+    )
+
+
+def avg_pool2d(word: pool_words.AvgPool2d, x_BCHW: Tensor, own: Own) -> Tensor:
+    """[B, C, H, W] → [B, C, H', W']."""
+    return functional.avg_pool2d(
+        x_BCHW,
+        numbers(word.kernel_size, 2),
+        None if word.stride is None else numbers(word.stride, 2),
+        numbers(word.padding, 2),
+        word.ceil_mode,
+        word.count_include_pad,
+        word.divisor_override,
+    )
+
+
+def adaptive_avg_pool2d(word: pool_words.AdaptiveAvgPool2d, x: Tensor, own: Own) -> Tensor:
+    """[B, C, H, W] → [B, C, H', W'], one axis after the other.
+
+    torch's own has a backward pass on CUDA that adds in no fixed order.
+    """
+    _, *wanted = word.output_shape(x.shape[1:])
+    for axis, parts in zip((2, 3), wanted, strict=True):
+        size = x.shape[axis]
+        if parts != size:
+            ends = [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+            x = torch.cat([x.narrow(axis, a, b - a).mean(axis, True) for a, b in ends], axis)
+    return x
+
+
+def flatten(word: pool_words.Flatten, x: Tensor, own: Own) -> Tensor:
     """Merges axes."""
     return x.flatten(word.start_dim, word.end_dim)
 
 
-def dropout(word: words.Dropout, x: Tensor, own: Own) -> Tensor:
+def dropout(word: norm_words.Dropout, x: Tensor, own: Own) -> Tensor:
     """Multiplies by the mask that was drawn for this iteration."""
     return x if own.mask is None else x * own.mask
 
 
-def batch_norm(word: words.BatchNorm, x_BC: Tensor, own: Own) -> Tensor:
+def batch_norm(word: norm_words.BatchNorm, x_BC: Tensor, own: Own) -> Tensor:
     """Normalises over every axis but C; while training, by the batch's own statistics."""
     mean, var = own.buffers["running_mean"], own.buffers["running_var"]
     weight, bias = own.parameters.get("weight"), own.parameters.get("bias")
@@ -86,20 +134,81 @@ def batch_norm(word: words.BatchNorm, x_BC: Tensor, own: Own) -> Tensor:
     return y_BC
 
 
+def layer_norm(word: norm_words.LayerNorm, x: Tensor, own: Own) -> Tensor:
+    """Normalises each example over its last axes."""
+    sizes = word.normalized(x.shape[1:])
+    p = own.parameters
+    return functional.layer_norm(x, sizes, p.get("weight"), p.get("bias"), word.eps)
+
+
+def group_norm(word: norm_words.GroupNorm, x_BC: Tensor, own: Own) -> Tensor:
+    """Normalises groups of channels; torch's function would refuse a batch of one value."""
+    p = own.parameters
+    return torch.group_norm(x_BC, word.num_groups, p.get("weight"), p.get("bias"), word.eps)
+
+
+def leaky_relu(word: activations.LeakyRelu, x: Tensor, own: Own) -> Tensor:
+    """Elementwise."""
+    return functional.leaky_relu(x, word.negative_slope)
+
+
+def gelu(word: activations.Gelu, x: Tensor, own: Own) -> Tensor:
+    """Elementwise."""
+    return functional.gelu(x, approximate=word.approximate)
+
+
+def elu(word: activations.Elu, x: Tensor, own: Own) -> Tensor:
+    """Elementwise."""
+    return functional.elu(x, word.alpha)
+
+
+def softplus(word: activations.Softplus, x: Tensor, own: Own) -> Tensor:
+    """Elementwise."""
+    return functional.softplus(x, word.beta, word.threshold)
+
+
+def softmax(word: activations.Softmax, x: Tensor, own: Own) -> Tensor:
+    """Along one axis."""
+    return x.softmax(word.dim)
+
+
 def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[[Any, Tensor, Own], Tensor]:
     """A layer that owns nothing and looks at one number at a time."""
     return lambda word, x, own: function(x)
 
 
+def skip(projection: LayerWord | None, x: Tensor, own: Own) -> Tensor:
+    """What a residual block adds to its output: its input, projected where shapes differ."""
+    if projection is None:
+        return x
+    start = f"{PROJECTION}."
+    inside = {n.removeprefix(start): p for n, p in own.parameters.items() if n.startswith(start)}
+    return FORWARD[projection.type](projection, x, own._replace(parameters=inside))
+
+
 FORWARD: dict[str, Callable[[Any, Tensor, Own], Tensor]] = {
     "linear": linear,
-    "conv2d": conv2d,
+    "conv1d": convolution,
+    "conv2d": convolution,
+    "max_pool1d": max_pool1d,
     "max_pool2d": max_pool2d,
+    "avg_pool2d": avg_pool2d,
+    "adaptive_avg_pool2d": adaptive_avg_pool2d,
     "flatten": flatten,
+    "embedding": embedding,
     "relu": elementwise(torch.relu),
+    "leaky_relu": leaky_relu,
+    "gelu": gelu,
+    "silu": elementwise(functional.silu),
+    "elu": elu,
+    "softplus": softplus,
     "tanh": elementwise(torch.tanh),
     "sigmoid": elementwise(torch.sigmoid),
-    "dropout": dropout,
+    "softmax": softmax,
     "batch_norm1d": batch_norm,
     "batch_norm2d": batch_norm,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "dropout": dropout,
 }
+"""Every word but ``residual``, whose layers the network goes through itself."""

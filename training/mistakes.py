@@ -46,18 +46,13 @@ SENTENCES = {
     "model_type": ("wrong_type", "must be an object"),
     "model_attributes_type": ("wrong_type", "must be an object"),
     "literal_error": ("unknown_name", "must be {expected}"),
-    "string_pattern_mismatch": (
-        "wrong_type",
-        "may hold letters, digits, `.`, `_` and `-` only, and must not begin with a sign",
-    ),
-    "layer_name_mismatch": (
-        "wrong_type",
-        "may hold letters, digits and `_` only, and must not begin with a digit",
-    ),
     "string_too_long": ("out_of_range", "must be at most {max_length} characters long"),
     "too_short": ("out_of_range", "must have at least {min_length} entries"),
     "too_long": ("out_of_range", "must have at most {max_length} entries"),
 }
+
+OURS = {"conflict": "conflict", "form": "wrong_type"}
+"""Kinds of errors that our own validators raise, with their sentence, and what we call them."""
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
@@ -112,14 +107,12 @@ def sentence(detail: ErrorDetails, model: type[BaseModel], raw: Any) -> Mistake:
         known = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
         spelled = f"{at}/type" if isinstance(lookup(raw, at), dict) else at
         return Mistake(spelled, "unknown_name", unknown(context["tag"], known))
-    if kind == "conflict":
-        return Mistake(at, "conflict", detail["msg"])
+    if kind in OURS:
+        return Mistake(at, OURS[kind], detail["msg"])
     if kind == "missing" and isinstance(loc[-1], int):  # of a fixed number of entries
         return Mistake(at, "out_of_range", f"must have at least {loc[-1] + 1} entries")
     if kind == "missing" and not at.endswith(f"/{loc[-1]}"):
         return Mistake(at, "missing", f"`{loc[-1]}` is required")
-    if kind == "string_pattern_mismatch" and "-]" not in context["pattern"]:
-        kind = "layer_name_mismatch"
     code, text = SENTENCES.get(kind, ("wrong_type", "is not of the expected form"))
     return Mistake(at, code, text.format(**context))
 

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from training import randomness
 from training.catalog import Parameter
-from training.layers import FORWARD, Own
+from training.catalog.layers import Residual
+from training.layers import FORWARD, Own, skip
 from training.numerics import Numerics
-from training.plan import LayerPlan
+from training.plan import LayerPlan, every
 
 Tensors = dict[str, Tensor]
 
@@ -29,9 +30,15 @@ class Network:
         }
         self.sizes = [math.prod(p.shape) for p in self.parameters.values()]
         # Local name to full name, so that a pass over the layers only looks things up.
-        self.owned = [
-            (local(layer, layer.parameters), local(layer, layer.buffers)) for layer in self.layers
-        ]
+        self.owned = {
+            layer.path: (local(layer, layer.parameters), local(layer, layer.buffers))
+            for layer in every(self.layers)
+        }
+        self.skips = {
+            layer.path: layer.word.skip(layer.input_shape)
+            for layer in every(self.layers)
+            if isinstance(layer.word, Residual)
+        }
 
     def views(self, flat_P: Tensor) -> Tensors:
         """The flat store as named tensors. One split: its gradient is one concatenation."""
@@ -62,17 +69,25 @@ class Network:
         ``noise``: the masks of one iteration by layer path; ``None`` means evaluation.
         """
         updated = dict(buffers)
-        for layer, (parameter_names, buffer_names) in zip(self.layers, self.owned, strict=True):
-            own = Own(
-                {name: parameters[full] for name, full in parameter_names.items()},
-                {name: buffers[full] for name, full in buffer_names.items()},
-                None if noise is None else noise.get(layer.path),
-                noise is not None,
-                {},
-            )
-            x = FORWARD[layer.word.type](layer.word, x, own)
-            updated |= {f"{layer.path}.{name}": value for name, value in own.updated.items()}
-        return x, updated
+
+        def through(layers: Sequence[LayerPlan], x: Tensor) -> Tensor:
+            for layer in layers:
+                parameter_names, buffer_names = self.owned[layer.path]
+                own = Own(
+                    {name: parameters[full] for name, full in parameter_names.items()},
+                    {name: buffers[full] for name, full in buffer_names.items()},
+                    None if noise is None else noise.get(layer.path),
+                    noise is not None,
+                    {},
+                )
+                if layer.path in self.skips:
+                    x = through(layer.layers, x) + skip(self.skips[layer.path], x, own)
+                else:
+                    x = FORWARD[layer.word.type](layer.word, x, own)
+                updated.update({f"{layer.path}.{name}": t for name, t in own.updated.items()})
+            return x
+
+        return through(self.layers, x), updated
 
 
 def local(layer: LayerPlan, names: Iterable[str]) -> dict[str, str]:

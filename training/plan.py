@@ -4,11 +4,12 @@
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from training.catalog import Buffer, Classes, Facts, Parameter, Shape, ShapeError, Target, Values
-from training.catalog.layers import LayerWord
+from training.catalog.layers import LayerWord, Residual
 from training.spec import JobSpec, MetricName, Model
 
 METRICS: dict[type[Target], tuple[MetricName, ...]] = {
@@ -20,12 +21,16 @@ METRICS: dict[type[Target], tuple[MetricName, ...]] = {
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer in its place: ``path`` is its name, or its index as in ``torch.nn.Sequential``."""
+    """One layer in its place: ``path`` is its name, or its index as in ``torch.nn.Sequential``.
+
+    ``layers``: those inside a residual block, whose paths begin with the block's.
+    """
 
     path: str
     word: LayerWord
     input_shape: Shape
     output_shape: Shape
+    layers: tuple["LayerPlan", ...] = ()
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -41,25 +46,45 @@ class LayerPlan:
 
 
 class Misfit(ShapeError):
-    """The layer at ``index`` does not take what comes out of the one before."""
+    """The layer at ``place`` does not take what comes out of the one before.
 
-    def __init__(self, index: int, message: str) -> None:
-        self.index = index
+    ``place``: the steps that lead to it from the list of layers.
+    """
+
+    def __init__(self, place: tuple[int | str, ...], message: str) -> None:
+        self.place = place
         super().__init__(message)
 
 
 def follow(model: Model, shape: Shape) -> tuple[LayerPlan, ...]:
     """The layers in their places, for inputs of this shape; ``Misfit`` where one does not fit."""
+    return followed(model.layers, shape, "", ())
+
+
+def followed(
+    words: Sequence[LayerWord], shape: Shape, prefix: str, place: tuple[int | str, ...]
+) -> tuple[LayerPlan, ...]:
+    """The layers of the model or of a block, whose path is ``prefix`` and which is at ``place``."""
     layers = []
-    for i, word in enumerate(model.layers):
-        path = word.name or str(i)
+    for i, word in enumerate(words):
+        path, here, inside = prefix + (word.name or str(i)), (*place, i), ()
+        if isinstance(word, Residual):
+            inside = followed(word.layers, shape, f"{path}.", (*here, "layers"))
         try:
             out = word.output_shape(shape)
+            word.parameters(shape)
         except ShapeError as error:
-            raise Misfit(i, f"layer {path} ({word.type}): {error}") from error
-        layers.append(LayerPlan(path, word, shape, out))
+            raise Misfit(here, f"layer {path} ({word.type}): {error}") from error
+        layers.append(LayerPlan(path, word, shape, out, inside))
         shape = out
     return tuple(layers)
+
+
+def every(layers: Sequence[LayerPlan]) -> Iterator[LayerPlan]:
+    """The layers and those inside them, in the order of their paths."""
+    for layer in layers:
+        yield layer
+        yield from every(layer.layers)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 from training import inline
 from training.catalog import Classes, Values
 from training.catalog.words import spoken
+from training.check_model import embedding, strangers, unfit_indices
 from training.data import Preparation
 from training.evaluate import outputs
 from training.network import Network, Tensors
@@ -105,6 +106,10 @@ class Predictor:
         if not np.isfinite(array).all():
             place = np.argwhere(~np.isfinite(array))[0]
             raise UnfitInput((i, *map(int, place)), "must be a finite number, not NaN or Inf")
+        if (word := embedding(self.network.layers)) is not None:
+            rows = word.num_embeddings
+            for at, sentence in unfit_indices(array, rows, strangers(array, rows)):
+                raise UnfitInput((i, *at), sentence)
         return array.reshape(self.input_shape)
 
     def expectation(self, got: tuple[int, ...]) -> str:

@@ -9,9 +9,10 @@ import hashlib
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from training.catalog.words import Constant, Parameter
+from training.catalog.inits import Constant, Normal, Orthogonal, Parameter, Uniform
 
 
 def words(count: int, *purpose: int | str, counter: int = 0) -> NDArray[np.uint64]:
@@ -29,6 +30,28 @@ def uniform(count: int, *purpose: int | str, counter: int = 0) -> NDArray[np.flo
     return upper.astype(np.float64) * 2.0**-53
 
 
+def normal(count: int, *purpose: int | str, counter: int = 0) -> NDArray[np.float64]:
+    """Normal with mean 0 and deviation 1, by Box and Muller 1958: two words give two numbers."""
+    half = -(-count // 2)
+    drawn = uniform(2 * half, *purpose, counter=counter)
+    radius = np.sqrt(-2.0 * np.log1p(-drawn[:half]))  # 1 − u lies in (0, 1]: its log is finite
+    angle = 2.0 * np.pi * drawn[half:]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
+
+
+def orthogonal(drawn_RC: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The orthogonal factor of a matrix of normal numbers, as ``torch.nn.init.orthogonal_`` has it.
+
+    The signs of R's diagonal are moved into it: only so every orthogonal matrix is equally likely
+    (Mezzadri 2007). By torch, whose number of threads is part of the fingerprint.
+    """
+    wide = drawn_RC.shape[0] < drawn_RC.shape[1]
+    q, r = torch.linalg.qr(torch.from_numpy(drawn_RC.T if wide else drawn_RC))
+    q = q * r.diagonal().sign()
+    found: NDArray[np.float64] = (q.T if wide else q).contiguous().numpy()
+    return found
+
+
 def permutation(n: int, *purpose: int | str, counter: int = 0) -> NDArray[np.int64]:
     """A uniformly random order of 0 … n−1 (ties between 64-bit words do not happen)."""
     order = np.argsort(words(n, *purpose, counter=counter), kind="stable")
@@ -37,11 +60,21 @@ def permutation(n: int, *purpose: int | str, counter: int = 0) -> NDArray[np.int
 
 def initial(parameter: Parameter, seed: int, name: str) -> NDArray[np.float64]:
     """The first value of a parameter: a function of the seed and its name alone."""
-    init, size = parameter.init, math.prod(parameter.shape)
-    if isinstance(init, Constant):
-        return np.full(parameter.shape, init.value)
-    drawn = init.a + (init.b - init.a) * uniform(size, seed, "init", name)
-    return drawn.reshape(parameter.shape)
+    init, shape, purpose = parameter.init, parameter.shape, (seed, "init", name)
+    size = math.prod(shape)
+    match init:
+        case Constant():
+            values = np.full(shape, init.value)
+        case Uniform():
+            values = (init.a + (init.b - init.a) * uniform(size, *purpose)).reshape(shape)
+        case Normal():
+            values = (init.mean + init.std * normal(size, *purpose)).reshape(shape)
+        case Orthogonal():
+            drawn = normal(size, *purpose).reshape(shape[0], -1)
+            values = init.gain * orthogonal(drawn).reshape(shape)
+    if parameter.zero_row is not None:
+        values[parameter.zero_row] = 0.0
+    return values
 
 
 def dropout_mask(

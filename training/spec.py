@@ -10,12 +10,20 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from training.catalog import Layer, Loss, Optimizer, Schedule
 from training.catalog.schedules import ConstantRate
-from training.catalog.words import INT64, Section
+from training.catalog.words import INT64, Form, Section
 
 Count = Annotated[int, Field(ge=1, le=INT64)]
 BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=INT64)]
+JobName = Annotated[
+    str,
+    Field(max_length=100),
+    Form(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "may hold letters, digits, `.`, `_` and `-` only, and must not begin with a sign",
+    ),
+]
 
 
 class InlineData(Section):
@@ -81,7 +89,7 @@ Prepare = Literal["standardize", "min_max", "none"]
 class JobSpec(Section):
     """One training job. Exactly one of ``iterations`` and ``epochs`` is given."""
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    name: JobName | None = None
     dataset: Dataset
     split: Split = Split()
     prepare: Prepare | None = None

@@ -6,14 +6,16 @@ it owns, whether a loss fits a target.
 """
 
 from training.catalog.datasets import BUNDLED, Classes, Facts, Target, Values
+from training.catalog.inits import INITS, Parameter
 from training.catalog.layers import LAYERS, Layer
 from training.catalog.losses import LOSSES, Loss
 from training.catalog.optimizers import OPTIMIZERS, Optimizer
 from training.catalog.schedules import SCHEDULES, Schedule
-from training.catalog.words import Buffer, Parameter, Shape, ShapeError, Word
+from training.catalog.words import Buffer, Shape, ShapeError, Word
 
 __all__ = [
     "BUNDLED",
+    "INITS",
     "LAYERS",
     "LOSSES",
     "OPTIMIZERS",

@@ -1,9 +1,13 @@
 """What every word of the catalogue is made of."""
 
-import math
-from typing import Annotated, Any, Literal, NamedTuple
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler
+from pydantic.annotated_handlers import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 Shape = tuple[int, ...]
 """A shape without the batch axis: (features,) or (channels, height, width)."""
@@ -37,36 +41,28 @@ def spelled_out(value: Any) -> Any:
 SpelledOut = BeforeValidator(spelled_out)
 
 
-class Constant(Word):
-    """Every element is ``value``."""
+@dataclass(frozen=True)
+class Form:
+    """The form that a text must have, and the sentence for one that has not."""
 
-    type: Literal["constant"] = "constant"
-    value: float
+    pattern: str
+    sentence: str
 
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.checked, handler(source))
 
-class Uniform(Word):
-    """Uniform on [a, b), as ``torch.nn.init.uniform_``."""
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": self.pattern}
 
-    type: Literal["uniform"] = "uniform"
-    a: float = 0.0
-    b: float = 1.0
-
-
-class KaimingUniform(Word):
-    """He et al. 2015 (arXiv:1502.01852), fan-in mode; ``a``: the negative slope that follows."""
-
-    type: Literal["kaiming_uniform"] = "kaiming_uniform"
-    a: float = 0.0
-
-
-Init = Annotated[Constant | Uniform | KaimingUniform, Field(discriminator="type"), SpelledOut]
-
-
-class Parameter(NamedTuple):
-    """A trainable tensor: its shape and how its first value is drawn."""
-
-    shape: Shape
-    init: Constant | Uniform
+    def checked(self, text: str) -> str:
+        """The text itself."""
+        if re.fullmatch(self.pattern, text) is None:
+            raise PydanticCustomError("form", "{sentence}", {"sentence": self.sentence})
+        return text
 
 
 class Buffer(NamedTuple):
@@ -75,14 +71,6 @@ class Buffer(NamedTuple):
     shape: Shape
     value: float
     integer: bool = False
-
-
-def resolved(init: Constant | Uniform | KaimingUniform, fan_in: int) -> Constant | Uniform:
-    """The draw that an initialisation scheme means for a tensor with this fan-in."""
-    if not isinstance(init, KaimingUniform):
-        return init
-    bound = math.sqrt(6.0 / ((1.0 + init.a * init.a) * fan_in))
-    return Uniform(a=-bound, b=bound)
 
 
 def spoken(shape: Shape) -> str:

@@ -1,0 +1,95 @@
+"""Layers that look at one number at a time, and softmax."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from training.catalog.layers.base import LayerWord, Positive
+from training.catalog.words import INT64, Shape, ShapeError, spoken
+
+
+class Relu(LayerWord):
+    """max(0, x)."""
+
+    keeps_output: ClassVar[bool] = True
+
+    type: Literal["relu"] = "relu"
+
+
+class Tanh(LayerWord):
+    """The hyperbolic tangent."""
+
+    keeps_output: ClassVar[bool] = True
+
+    type: Literal["tanh"] = "tanh"
+
+
+class Sigmoid(LayerWord):
+    """1 / (1 + e⁻ˣ)."""
+
+    keeps_output: ClassVar[bool] = True
+
+    type: Literal["sigmoid"] = "sigmoid"
+
+
+class LeakyRelu(LayerWord):
+    """x where it is positive, ``negative_slope``·x elsewhere."""
+
+    keeps_input: ClassVar[bool] = True
+
+    type: Literal["leaky_relu"] = "leaky_relu"
+    negative_slope: float = 0.01
+
+
+class Gelu(LayerWord):
+    """x·Φ(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415); ``tanh`` approximates Φ."""
+
+    keeps_input: ClassVar[bool] = True
+
+    type: Literal["gelu"] = "gelu"
+    approximate: Literal["none", "tanh"] = "none"
+
+
+class Silu(LayerWord):
+    """x / (1 + e⁻ˣ), also called swish."""
+
+    keeps_input: ClassVar[bool] = True
+
+    type: Literal["silu"] = "silu"
+
+
+class Elu(LayerWord):
+    """x where it is positive, ``alpha``·(eˣ − 1) elsewhere (Clevert et al. 2016)."""
+
+    keeps_input: ClassVar[bool] = True
+
+    type: Literal["elu"] = "elu"
+    alpha: float = 1.0
+
+
+class Softplus(LayerWord):
+    """ln(1 + e^(βx)) / β, and x itself where βx is above ``threshold``."""
+
+    keeps_input: ClassVar[bool] = True
+
+    type: Literal["softplus"] = "softplus"
+    beta: Positive = 1.0
+    threshold: float = 20.0
+
+
+class Softmax(LayerWord):
+    """eˣ, divided by the sum of them along the axis ``dim`` (counted with the batch axis 0).
+
+    cross_entropy has a softmax of its own: none is needed before it.
+    """
+
+    keeps_output: ClassVar[bool] = True
+
+    type: Literal["softmax"] = "softmax"
+    dim: Annotated[int, Field(ge=-INT64, le=INT64)] = -1
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axis = self.dim + len(shape) + 1 if self.dim < 0 else self.dim
+        if not 1 <= axis <= len(shape):
+            raise ShapeError(f"axis {self.dim} is none of an example's: {spoken(shape)} comes in")
+        return shape
