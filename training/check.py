@@ -71,28 +71,28 @@ class Check:
 
     def read(self) -> JobSpec:
         """The specification, with placeholders for the sections in ``bad``."""
-        raw = self.raw if isinstance(self.raw, dict) else {}
         too_much = oversized(self.raw, self.limits.layers)
         self.wrong += too_much.values()
         if "" in too_much:
             raise Mistakes(self.wrong)
-        places: list[tuple[int | str, ...]] = [(name,) for name in too_much]
-        reading = {name: value for name, value in raw.items() if name not in too_much}
-        reading |= {name: value for name, value in PLACEHOLDERS.items() if name in too_much}
+        self.bad = set(too_much)
+        raw = self.without_bad() if too_much else self.raw
         try:
-            spec = JobSpec.model_validate(reading if too_much else self.raw)
+            return JobSpec.model_validate(raw)
         except ValidationError as error:
-            self.wrong += translate(error, JobSpec, reading if too_much else self.raw)
-            places += [detail["loc"] for detail in error.errors(include_url=False)]
-        else:
-            self.bad = set(too_much)
-            return spec
-        self.bad = {str(loc[0]) for loc in places if loc} or set(JobSpec.model_fields)
-        readable = {name: value for name, value in raw.items() if name not in self.bad}
-        stand_ins = {name: value for name, value in PLACEHOLDERS.items() if name in self.bad}
+            self.wrong += translate(error, JobSpec, raw)
+            places = [detail["loc"] for detail in error.errors(include_url=False)]
+        self.bad |= {str(loc[0]) for loc in places if loc} or set(JobSpec.model_fields)
+        readable = self.without_bad()
         if layers := self.layers_before_the_first_bad(places):
-            stand_ins["model"] = layers
-        return JobSpec.model_validate(readable | stand_ins)
+            readable["model"] = layers
+        return JobSpec.model_validate(readable)
+
+    def without_bad(self) -> dict[str, Any]:
+        """The specification as it came, with placeholders for the sections in ``bad``."""
+        raw = self.raw if isinstance(self.raw, dict) else {}
+        readable = {name: value for name, value in raw.items() if name not in self.bad}
+        return readable | {name: PLACEHOLDERS[name] for name in self.bad & PLACEHOLDERS.keys()}
 
     def layers_before_the_first_bad(self, places: list[tuple[int | str, ...]]) -> list[Any]:
         """The layers whose shapes can still be followed."""
@@ -235,20 +235,17 @@ class Check:
             sentence = "must be `none`: the embedding looks up the numbers as they are"
             self.say("/prepare", "conflict", sentence)
         if isinstance(dataset, str):
+            if dataset not in BUNDLED:
+                return  # it is looked at when it is loaded
             x, _ = bundled(dataset, facts)
-        else:
-            x, _ = inline.arrays(dataset, facts.target)
-        places = check_model.strangers(x, word.num_embeddings)
-        for place, sentence in check_model.unfit_indices(x, word.num_embeddings, places):
-            at = "/dataset"
-            if isinstance(dataset, InlineData):
-                steps = place if isinstance(dataset.x[0], list) else place[:1]
-                at += "/x" + "".join(f"/{i}" for i in steps)
-            else:
-                sentence = f"{sentence} (row {place[0]})"
-            self.say(at, "out_of_range", sentence)
-            if isinstance(dataset, str):
-                break
+            for place, sentence in check_model.unfit(x, word.num_embeddings)[:1]:
+                self.say("/dataset", "out_of_range", f"row {place[0]}: {sentence}")
+            return
+        x, _ = inline.arrays(dataset, facts.target)
+        for place, sentence in check_model.unfit(x, word.num_embeddings):
+            steps = place if isinstance(dataset.x[0], list) else place[:1]
+            at = "".join(f"/{i}" for i in steps)
+            self.say(f"/dataset/x{at}", "out_of_range", sentence)
 
     def size(self, layers: tuple[LayerPlan, ...], at: str) -> None:
         """Whether the parameters fit the limit."""

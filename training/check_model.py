@@ -3,7 +3,7 @@
 Imports no torch.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,7 @@ def placed(layers: Sequence[LayerPlan], at: str) -> Iterator[tuple[str, LayerPla
         yield from placed(layer.layers, f"{at}/{i}/layers")
 
 
-def misplaced(
-    layers: Sequence[LayerPlan], at: str, batch_size: int | None
-) -> Iterator[Mistake]:
+def misplaced(layers: Sequence[LayerPlan], at: str, batch_size: int | None) -> Iterator[Mistake]:
     """Layers that cannot work where they stand, or with batches of one."""
     for here, layer in placed(layers, at):
         word, told = layer.word, f"layer {layer.path} ({layer.word.type})"
@@ -55,15 +53,9 @@ def embedding(layers: Sequence[LayerPlan]) -> Embedding | None:
     return first if isinstance(first, Embedding) else None
 
 
-def strangers(x: NDArray[np.float64], rows: int) -> list[tuple[int, ...]]:
-    """The places of the first few numbers that are no whole numbers from 0 to ``rows`` − 1."""
+def unfit(x: NDArray[np.float64], rows: int) -> list[tuple[tuple[int, ...], str]]:
+    """The places of the first few numbers that an embedding of so many rows cannot look up, and a
+    sentence for each."""
     bad = np.argwhere(~((x >= 0) & (x < rows) & (x == np.floor(x))))  # true of NaN too
-    return [tuple(int(i) for i in place) for place in bad[:MOST]]
-
-
-def unfit_indices(
-    x: NDArray[np.float64], rows: int, places: Iterable[tuple[int, ...]]
-) -> Iterator[tuple[tuple[int, ...], str]]:
-    """A sentence for each of these places."""
-    for place in places:
-        yield place, f"{x[place]:g} is no whole number from 0 to {rows - 1}"
+    places = [tuple(int(i) for i in place) for place in bad[:MOST]]
+    return [(at, f"{x[at]:g} is no whole number from 0 to {rows - 1}") for at in places]

@@ -11,11 +11,16 @@ from torch import Tensor
 
 from training import inline
 from training.bundled import bundled
+from training.check_model import embedding, unfit
 from training.numerics import Numerics
 from training.plan import Plan
 from training.randomness import permutation
 
 Floats = NDArray[np.float64]
+
+
+class UnfitData(ValueError):
+    """The data cannot be trained on as the specification says; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Data:
 def load(plan: Plan, numerics: Numerics) -> Data:
     """The job's data, split, prepared and resident on the device."""
     x, y = raw(plan)
+    refuse_strangers(plan, x)
     rows = split(plan, y)
     preparation = fit(plan, x[rows["train"]], y[rows["train"]])
     x = preparation.inputs(x)
@@ -71,6 +77,14 @@ def load(plan: Plan, numerics: Numerics) -> Data:
         if len(index)
     }
     return Data(parts, preparation)
+
+
+def refuse_strangers(plan: Plan, x: Floats) -> None:
+    """``UnfitData`` when the first layer looks up numbers that it has no row for."""
+    word = embedding(plan.layers)
+    for place, sentence in unfit(x, word.num_embeddings) if word else ():
+        where = ", ".join(str(i) for i in place)
+        raise UnfitData(f"the data do not fit the embedding: x[{where}] = {sentence}")
 
 
 def raw(plan: Plan) -> tuple[Floats, NDArray[Any]]:
@@ -107,13 +121,9 @@ def evenly(n: int, count: int) -> NDArray[np.bool_]:
 def fit(plan: Plan, x: Floats, y: NDArray[Any]) -> Preparation:
     """What the training split says about scale; constant features keep theirs.
 
-    Images are prepared a channel at a time; unless told otherwise they are scaled to 0 … 1,
-    tables are standardised, inline data are left alone.
+    Images are prepared a channel at a time.
     """
-    facts = plan.facts
-    method = plan.spec.prepare or ("standardize" if facts.image_scale is None else "scale")
-    if plan.spec.prepare is None and facts.inline:
-        method = "none"
+    method, largest = plan.preparation, plan.facts.image_scale
     axes = (0, *range(2, x.ndim)) if x.ndim > 2 else (0,)
     zero, one = np.zeros(1), np.ones(1)
     standardised = method == "standardize" and plan.task == "regression"
@@ -125,7 +135,7 @@ def fit(plan: Plan, x: Floats, y: NDArray[Any]) -> Preparation:
         x_scale = np.where(width > 0, width, 1.0)
     else:
         x_shift = zero
-        x_scale = one * facts.image_scale if method == "scale" and facts.image_scale else one
+        x_scale = one * largest if method == "scale" and largest else one
     return Preparation(x_shift, x_scale, y_shift, y_scale)
 
 

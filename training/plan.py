@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.catalog import Buffer, Classes, Facts, Parameter, Shape, ShapeError, Target, Values
-from training.catalog.layers import LayerWord, Residual
+from training.catalog.layers import Embedding, LayerWord, Residual
 from training.spec import JobSpec, MetricName, Model
 
 METRICS: dict[type[Target], tuple[MetricName, ...]] = {
@@ -67,9 +67,9 @@ def followed(
     """The layers of the model or of a block, whose path is ``prefix`` and which is at ``place``."""
     layers = []
     for i, word in enumerate(words):
-        path, here, inside = prefix + (word.name or str(i)), (*place, i), ()
-        if isinstance(word, Residual):
-            inside = followed(word.layers, shape, f"{path}.", (*here, "layers"))
+        path, here = prefix + (word.name or str(i)), (*place, i)
+        block = word.layers if isinstance(word, Residual) else []
+        inside = followed(block, shape, f"{path}.", (*here, "layers"))
         try:
             out = word.output_shape(shape)
             word.parameters(shape)
@@ -109,6 +109,19 @@ class Plan:
     def parameter_count(self) -> int:
         """How many numbers are trained."""
         return sum(math.prod(p.shape) for p in self.parameters.values())
+
+    @property
+    def preparation(self) -> Literal["standardize", "min_max", "scale", "none"]:
+        """How the inputs are prepared: as the specification says, else as fits the data.
+
+        Images are scaled to 0 … 1, tables standardised; inline data, and what an embedding looks
+        up, are left alone.
+        """
+        if self.spec.prepare is not None:
+            return self.spec.prepare
+        if self.facts.inline or isinstance(self.layers[0].word, Embedding):
+            return "none"
+        return "standardize" if self.facts.image_scale is None else "scale"
 
     @property
     def task(self) -> Literal["classification", "regression"]:

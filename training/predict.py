@@ -11,7 +11,7 @@ from torch import Tensor
 from training import inline
 from training.catalog import Classes, Values
 from training.catalog.words import spoken
-from training.check_model import embedding, strangers, unfit_indices
+from training.check_model import embedding, unfit
 from training.data import Preparation
 from training.evaluate import outputs
 from training.network import Network, Tensors
@@ -107,8 +107,7 @@ class Predictor:
             place = np.argwhere(~np.isfinite(array))[0]
             raise UnfitInput((i, *map(int, place)), "must be a finite number, not NaN or Inf")
         if (word := embedding(self.network.layers)) is not None:
-            rows = word.num_embeddings
-            for at, sentence in unfit_indices(array, rows, strangers(array, rows)):
+            for at, sentence in unfit(array, word.num_embeddings):
                 raise UnfitInput((i, *at), sentence)
         return array.reshape(self.input_shape)
 

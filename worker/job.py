@@ -15,7 +15,7 @@ from app.tables import HELD, Job, JobState
 from app.tables import Checkpoint as CheckpointRow
 from training import checkpoint
 from training.check import UNLIMITED, check
-from training.data import load
+from training.data import UnfitData, load
 from training.numerics import Numerics
 from training.run import Checkpoint, train
 from training.tensorfile import UnreadableFile
@@ -82,6 +82,8 @@ def work(child: Child, job: Job) -> None:
     except (OperationalError, InterfaceError):
         # Nothing can be said while the database is away; the lease expires, the job is resumed.
         log.exception("gave the job up: the database does not answer")
+    except UnfitData as error:
+        fail(child, job, "data", "unfit_data", str(error), error)
     except Exception as error:  # noqa: BLE001 -- the job must not be left running
         if out_of_memory(error):
             message = "the job needs more memory than there is"

@@ -5,18 +5,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from torch import nn
 
-from training.catalog import LAYERS, Parameter
-from training.catalog.words import Constant, Uniform
-from training.randomness import BatchStream, dropout_mask, initial, permutation, uniform, words
+from training.catalog import INITS, LAYERS, Parameter
+from training.catalog.inits import Constant, KaimingNormal, Normal, Orthogonal, Uniform
+from training.randomness import (
+    BatchStream,
+    dropout_mask,
+    initial,
+    normal,
+    permutation,
+    uniform,
+    words,
+)
 
 # Known answers. They must never change: a stored job is replayed from them.
 WORDS = ["0xdc665faed7ead0da", "0xf7aff2a8fa97d9ee", "0x65ed2f982f837cfb"]
 COUNTED = ["0x6ca85fe9e935748c", "0xb0c2b3e31beb5e88"]
 UNIFORM = [0.7137514052443902, 0.5631965543816371, 0.49294554641491795]
+NORMAL = [-1.5801510464263067, 0.9269133462095884, 0.07008521263961086]
 ORDER = [4, 1, 6, 0, 2, 3, 5, 7]
 NEXT_ORDER = [3, 7, 1, 6, 2, 0, 5, 4]
 MASK = [[1, 0, 1, 1, 1], [0, 0, 1, 1, 0]]
@@ -184,3 +195,88 @@ def test_a_stream_may_be_asked_in_any_order() -> None:
     stream = BatchStream(10, 4, 0)
     asked = [stream.indices(n, 1).tolist() for n in (40, 3, 17, 0, 40, 3)]
     assert asked == [BatchStream(10, 4, 0).indices(n, 1).tolist() for n in (40, 3, 17, 0, 40, 3)]
+
+
+def test_normal_numbers_are_what_they_always_were() -> None:
+    assert normal(3, 7, "init", "0.weight").tolist() == pytest.approx(NORMAL, rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [99_999, 100_000])
+def test_normal_numbers_are_normal(count: int) -> None:
+    drawn = normal(count, "normality")
+    assert len(drawn) == count
+    assert stats.kstest(drawn, "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(drawn[: count // 2], drawn[-(count // 2) :])[0, 1]) < 0.02
+
+
+STARTS: dict[str, tuple[Any, Any]] = {
+    "uniform": ({"a": -0.3, "b": 0.7}, lambda w: nn.init.uniform_(w, -0.3, 0.7)),
+    "normal": ({"mean": 0.5, "std": 2.0}, lambda w: nn.init.normal_(w, 0.5, 2.0)),
+    "zeros": ({}, nn.init.zeros_),
+    "ones": ({}, nn.init.ones_),
+    "constant": ({"value": -1.5}, lambda w: nn.init.constant_(w, -1.5)),
+    "xavier_uniform": ({"gain": 1.7}, lambda w: nn.init.xavier_uniform_(w, 1.7)),
+    "xavier_normal": ({"gain": 0.4}, lambda w: nn.init.xavier_normal_(w, 0.4)),
+    "kaiming_uniform": (
+        {"a": 0.5, "mode": "fan_out"},
+        lambda w: nn.init.kaiming_uniform_(w, 0.5, "fan_out"),
+    ),
+    "kaiming_normal": (
+        {"nonlinearity": "relu"},
+        lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),
+    ),
+    "orthogonal": ({"gain": 3.0}, lambda w: nn.init.orthogonal_(w, 3.0)),
+}
+
+
+def test_every_start_of_the_catalogue_has_a_twin() -> None:
+    assert set(STARTS) == set(INITS)
+
+
+@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize(
+    ("word", "shape"),
+    [
+        ({"type": "linear", "out_features": 80}, (50,)),
+        ({"type": "conv1d", "out_channels": 40, "kernel_size": 5}, (20, 9)),
+        ({"type": "conv2d", "out_channels": 40, "kernel_size": (3, 2), "groups": 2}, (20, 9, 9)),
+        ({"type": "embedding", "num_embeddings": 70, "embedding_dim": 60}, (3,)),
+    ],
+    ids=["linear", "conv1d", "conv2d", "embedding"],
+)
+def test_a_start_is_distributed_as_torchs(
+    word: dict[str, Any], shape: tuple[int, ...], name: str
+) -> None:
+    arguments, fill = STARTS[name]
+    layer = LAYERS[word["type"]].model_validate({**word, "init": {"type": name, **arguments}})
+    parameter = layer.parameters(shape)["weight"]
+    ours = initial(parameter, 0, "w")
+    torch.manual_seed(0)
+    theirs = fill(torch.empty(parameter.shape, dtype=torch.float64)).numpy()
+    assert ours.shape == theirs.shape
+    if theirs.std() == 0:
+        assert (ours == theirs).all()
+    else:
+        assert stats.ks_2samp(ours.ravel(), theirs.ravel()).pvalue > 1e-3
+        assert ours.std() == pytest.approx(theirs.std(), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "nonlinearity",
+    ["linear", "conv1d", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"],
+)
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
+def test_kaimings_gain_is_torchs(mode: Any, nonlinearity: Any) -> None:
+    word = KaimingNormal(a=0.3, mode=mode, nonlinearity=nonlinearity)
+    gain = nn.init.calculate_gain(nonlinearity, 0.3 if nonlinearity == "leaky_relu" else None)
+    fan = {"fan_in": 4 * 6, "fan_out": 5 * 6}[mode]
+    drawn = word.drawn((5, 4, 3, 2))
+    assert isinstance(drawn, Normal)
+    assert drawn.std == pytest.approx(gain / math.sqrt(fan), rel=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (9, 4), (6, 2, 3)])
+def test_an_orthogonal_start_has_rows_or_columns_at_right_angles(shape: tuple[int, ...]) -> None:
+    drawn = initial(Parameter(shape, Orthogonal(gain=2.0)), 0, "w").reshape(shape[0], -1)
+    short = drawn if drawn.shape[0] <= drawn.shape[1] else drawn.T
+    np.testing.assert_allclose(short @ short.T, 4 * np.eye(len(short)), atol=1e-12)

@@ -186,9 +186,7 @@ def fans(shape: Shape) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
-def weight_and_bias(
-    weight: Shape, bias: bool, init: InitWord | None
-) -> dict[str, Parameter]:
+def weight_and_bias(weight: Shape, bias: bool, init: InitWord | None) -> dict[str, Parameter]:
     """PyTorch's default: both uniform within 1/√fan_in (Kaiming with a = √5 for the weight)."""
     default = KaimingUniform(a=math.sqrt(5)).drawn(weight)
     drawn = {"weight": Parameter(weight, init.drawn(weight) if init else default)}

@@ -30,6 +30,37 @@ from training.catalog.layers.pools import (
 )
 from training.catalog.words import Buffer, Shape, ShapeError, SpelledOut, spoken
 
+__all__ = [
+    "LAYERS",
+    "PROJECTION",
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv1d",
+    "Conv2d",
+    "Dropout",
+    "Elu",
+    "Embedding",
+    "Flatten",
+    "Gelu",
+    "GroupNorm",
+    "Layer",
+    "LayerNorm",
+    "LayerWord",
+    "LeakyRelu",
+    "Linear",
+    "MaxPool1d",
+    "MaxPool2d",
+    "Relu",
+    "Residual",
+    "Sigmoid",
+    "Silu",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
+
 PROJECTION = "projection"
 """The name of what a residual block's skip owns."""
 
