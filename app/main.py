@@ -16,6 +16,7 @@ from app.api import (
     predictions,
     problems,
 )
+from app.api.conditional import Conditional
 from app.api.context import RequestContext
 from app.api.deps import authenticate, no_nul
 from app.api.traffic import Measured, Traffic
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
     app.state.storage = Storage(settings.storage)
+    app.add_middleware(Conditional)
     app.add_middleware(
         RequestContext, max_body_bytes=settings.max_body_bytes, failed=problems.unexpected
     )

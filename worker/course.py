@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from app.services import metrics
-from app.services.metrics import Points
+from app.services.metrics import Selection
+from app.services.points import Points
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
 from training import checkpoint
@@ -51,7 +52,7 @@ class Course:
     def recorded(self, name: str, after: int | None = None, limit: int = ALL) -> Points:
         """What was recorded of a series past iteration ``after``."""
         with self.child.database.session(write=False) as session:
-            return metrics.read(session, self.job, [name], after, limit).series[name]
+            return metrics.read(session, self.job, [name], Selection(after), limit).series[name]
 
     def exact(self, moment: Moment) -> bool:
         """Whether this process computes as the job's did, and found the loss that is recorded."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
-from app.services.metrics import Points
+from app.services.points import Points
 from app.tables import ModelVersion
 from training import predict
 from training.run import Block, Outcome, train

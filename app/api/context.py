@@ -2,23 +2,18 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from app.api.asgi import App, Message, Receive, Scope, Send
 from app.api.deps import PUBLIC
 from app.errors import TooLarge
 from app.ids import new_id
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = structlog.get_logger()
@@ -38,7 +33,7 @@ class RequestContext:
         self.max_body_bytes = max_body_bytes
         self.failed = failed
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)

@@ -94,7 +94,10 @@ class PointsDocument(Document):
 
 class MetricsDocument(Document):
     """Recorded series; ``last`` is the newest iteration given of each, ``next_after`` where the
-    following page begins after."""
+    following page begins after.
+
+    With ``points``: whether any was left out, and how many there are of each series.
+    """
 
     job: str
     series: dict[str, PointsDocument]
@@ -102,6 +105,8 @@ class MetricsDocument(Document):
     state: str
     complete: bool
     next_after: int | None
+    sampled: bool = False
+    count: dict[str, int] | None = None
 
 
 class IterationDocument(Document):

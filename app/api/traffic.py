@@ -1,14 +1,12 @@
 """What this process measures of its requests, by route and never by path: an id is no label."""
 
 import time
-from collections.abc import MutableMapping
 from http import HTTPStatus
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
-from app.api.context import App, Message, Receive, Send
+from app.api.asgi import App, Message, Receive, Scope, Send
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -34,7 +32,7 @@ class Traffic:
             registry=self.registry,
         )
 
-    def answered(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
+    def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Notes one answer. Whatever a client makes up ends in one label, so there are few."""
         method = scope["method"] if scope["method"] in METHODS else "other"
         route = getattr(scope.get("route"), "path", "unmatched")
@@ -48,7 +46,7 @@ class Measured:
         self.app = app
         self.traffic = traffic
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)

@@ -1,86 +1,136 @@
-"""Reading recorded series back: every iteration, exactly as it was stored."""
+"""Reading recorded series back: every iteration, exactly as it was stored, or what can be seen."""
 
+from collections.abc import Generator
 from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import Invalid
+from app.services.points import EMPTY, Points, joined
+from app.services.sampling import sampled
+from app.services.smoothing import Average
 from app.tables import Job, MetricChunk
+from app.tables.columns import Floats
 from training.mistakes import Mistake, unknown
 
+STRETCH = 64
+"""Chunks that are looked at together."""
 
-class Points(NamedTuple):
-    """A series, ascending: iterations int64 [n] and values float32 [n]."""
 
-    iterations: NDArray[np.int64]
-    values: NDArray[np.float32]
+class Selection(NamedTuple):
+    """The points past iteration ``after`` that come before iteration ``before``.
+
+    ``smooth``: the weight of the running average that stands in their place. It is computed over
+    the series from its beginning, so it does not depend on what is selected.
+    """
+
+    after: int | None = None
+    before: int | None = None
+    smooth: float | None = None
 
 
 class Curves(NamedTuple):
     """Points by series; ``next_after`` is set when a limit cut them."""
 
     series: dict[str, Points]
-    last: dict[str, int]
     next_after: int | None
 
 
-def read(session: Session, job: Job, names: list[str], after: int | None, limit: int) -> Curves:
-    """The points after iteration ``after``, at most ``limit`` a series."""
+class Overview(NamedTuple):
+    """Points to look at by series, and how many there are of each."""
+
+    series: dict[str, Points]
+    counts: dict[str, int]
+
+
+def known_names(job: Job, names: list[str]) -> list[str]:
+    """The names, each once; raises ``Invalid`` when the job has no such series."""
     strange = [name for name in names if name not in job.series]
     if strange:
         found = [Mistake("/series", "unknown_name", unknown(n, job.series)) for n in strange]
         raise Invalid("the job has no such series", found, code="unknown_series")
-    series = {name: points(session, job.id, name, after, limit + 1) for name in names}
+    return list(dict.fromkeys(names))
+
+
+def read(session: Session, job: Job, names: list[str], selection: Selection, limit: int) -> Curves:
+    """The selected points, at most ``limit`` a series."""
+    series = {
+        name: head(stretches(session, job.id, name, selection), limit + 1)
+        for name in known_names(job, names)
+    }
     cuts = [int(p.iterations[limit - 1]) for p in series.values() if len(p.iterations) > limit]
     next_after = min(cuts, default=None)
     if next_after is not None:
-        series = {name: until(p, next_after) for name, p in series.items()}
-    last = {name: int(p.iterations[-1]) for name, p in series.items() if len(p.iterations)}
-    return Curves(series, last, next_after)
+        series = {name: p.between(None, next_after + 1) for name, p in series.items()}
+    return Curves(series, next_after)
 
 
-def points(session: Session, job_id: str, name: str, after: int | None, limit: int) -> Points:
-    """At least the first ``limit`` points after ``after``, where there are so many."""
-    query = (
-        select(MetricChunk)
-        .where(MetricChunk.job_id == job_id, MetricChunk.series == name)
-        .order_by(MetricChunk.first_iteration)
+def overview(
+    session: Session, job: Job, names: list[str], selection: Selection, most: int
+) -> Overview:
+    """What can be seen of the selected points, with at most ``most`` a series."""
+    first = 0 if selection.after is None else selection.after + 1
+    # No point lies past what the job has recorded: the last evaluation is at its last iteration.
+    end = job.iteration + 1 if selection.before is None else selection.before
+    selection = selection._replace(before=min(end, job.iteration + 1))
+    found = {
+        name: sampled(stretches(session, job.id, name, selection), most, first, end - 1)
+        for name in known_names(job, names)
+    }
+    return Overview(
+        {name: points for name, (points, _) in found.items()},
+        {name: count for name, (_, count) in found.items()},
     )
+
+
+def head(found: Generator[Points], count: int) -> Points:
+    """At least the first ``count`` points, where there are so many."""
+    parts, size = [EMPTY], 0
+    with closing(found):
+        for part in found:
+            parts.append(part)
+            size += len(part.iterations)
+            if size >= count:
+                break
+    return joined(parts)
+
+
+def stretches(session: Session, job_id: str, name: str, selection: Selection) -> Generator[Points]:
+    """The selected points of a series, a stretch at a time, in bounded memory."""
+    after, before, smooth = selection
+    average = None if smooth is None else Average(smooth)
+    with closing(recorded(session, job_id, name, None if average else after, before)) as parts:
+        for part in parts:
+            values = average(part.values) if average else part.values
+            yield Points(part.iterations, values).between(after, before)
+
+
+def recorded(
+    session: Session, job_id: str, name: str, after: int | None, before: int | None
+) -> Generator[Points]:
+    """The stored points of a series from the chunk on that holds ``after``."""
+    where = (MetricChunk.job_id == job_id, MetricChunk.series == name)
+    query = select(MetricChunk.first_iteration, MetricChunk.stride, MetricChunk.values)
+    query = query.where(*where).order_by(MetricChunk.first_iteration)
     if after is not None:
         # The chunk that holds ``after`` is the last one that begins at or before it.
         begin = (
-            select(MetricChunk.first_iteration)
-            .where(
-                MetricChunk.job_id == job_id,
-                MetricChunk.series == name,
-                MetricChunk.first_iteration <= after,
-            )
-            .order_by(MetricChunk.first_iteration.desc())
-            .limit(1)
+            select(func.max(MetricChunk.first_iteration))
+            .where(*where, MetricChunk.first_iteration <= after)
             .scalar_subquery()
         )
         query = query.where(MetricChunk.first_iteration >= func.coalesce(begin, 0))
-    iterations: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
-    values: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
-    count = 0
+    if before is not None:
+        query = query.where(MetricChunk.first_iteration < before)
     # Closed, for the server holds what was not fetched.
-    with closing(session.scalars(query.execution_options(yield_per=64))) as chunks:
-        for chunk in chunks:
-            n = chunk.first_iteration + chunk.stride * np.arange(len(chunk.values))
-            new = n > (-1 if after is None else after)
-            iterations.append(n[new])
-            values.append(chunk.values[new])
-            count += int(new.sum())
-            if count >= limit:
-                break
-    return Points(np.concatenate(iterations), np.concatenate(values))
+    with closing(session.execute(query.execution_options(yield_per=STRETCH))) as rows:
+        for chunks in rows.partitions():
+            yield joined([points_of(*chunk) for chunk in chunks])
 
 
-def until(points: Points, last: int) -> Points:
-    """The points up to and including iteration ``last``."""
-    end = int(np.searchsorted(points.iterations, last, side="right"))
-    return Points(points.iterations[:end], points.values[:end])
+def points_of(first: int, stride: int, values: Floats) -> Points:
+    """A chunk with its iterations written out."""
+    return Points(first + stride * np.arange(len(values)), values)

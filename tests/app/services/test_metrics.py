@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 
 from app.db import Database
 from app.errors import Invalid
-from app.services.metrics import read
+from app.services.metrics import Selection, overview, read
 from app.tables import Job, MetricChunk
 from tests.app.test_db import Tenants, new_job
 
@@ -48,13 +48,11 @@ def walked(rows: Database, names: list[str], after: int | None, limit: int) -> d
     with rows.session(write=False) as session:
         job = session.scalars(select(Job)).one()
         while True:
-            page = read(session, job, names, after, limit)
+            page = read(session, job, names, Selection(after), limit)
             for name, points in page.series.items():
                 assert len(points.iterations) == len(points.values) <= limit
                 assert points.values.tolist() == points.iterations.tolist()
                 found[name] += points.iterations.tolist()
-                if len(points.iterations):
-                    assert page.last[name] == points.iterations[-1]
             if page.next_after is None:
                 return found
             assert after is None or page.next_after > after
@@ -100,7 +98,7 @@ def test_a_last_evaluation_off_the_grid_has_a_chunk_of_its_own(
 def test_a_series_that_is_asked_for_twice_comes_once(rows: Database, tenants: Tenants) -> None:
     put(rows, tenants[0], {"loss": regular(0, 1, [3])})
     with rows.session(write=False) as session:
-        page = read(session, session.scalars(select(Job)).one(), ["loss", "loss"], None, 10)
+        page = read(session, session.scalars(select(Job)).one(), ["loss", "loss"], Selection(), 10)
     assert list(page.series) == ["loss"]
 
 
@@ -109,8 +107,57 @@ def test_every_unknown_series_is_named(rows: Database, tenants: Tenants) -> None
     with rows.session(write=False) as session:
         job = session.scalars(select(Job)).one()
         with pytest.raises(Invalid) as refused:
-            read(session, job, ["los", "loss", "x"], None, 10)
+            read(session, job, ["los", "loss", "x"], Selection(), 10)
     assert [mistake.message for mistake in refused.value.errors] == [
         "`los`: did you mean `loss`?",
         "`x`: known are loss",
     ]
+
+
+# -- what can be seen
+
+
+def test_a_selection_is_cut_at_both_ends_whatever_the_chunks(
+    rows: Database, tenants: Tenants
+) -> None:
+    ends = st.none() | st.integers(0, 120)
+
+    @settings(max_examples=40)
+    @given(CHUNKS, ends, ends)
+    def check(chunks: Chunks, after: int | None, before: int | None) -> None:
+        known = put(rows, tenants[0], {"loss": chunks})["loss"]
+        with rows.session(write=False) as session:
+            job = session.scalars(select(Job)).one()
+            page = read(session, job, ["loss"], Selection(after, before), 1000)
+        low, high = -1 if after is None else after, 1000 if before is None else before
+        assert page.series["loss"].iterations.tolist() == [n for n in known if low < n < high]
+        assert page.next_after is None
+
+    check()
+
+
+def test_a_smoothed_value_does_not_depend_on_what_is_selected(
+    rows: Database, tenants: Tenants
+) -> None:
+    put(rows, tenants[0], {"loss": regular(0, 1, [40, 40, 40])})
+    with rows.session(write=False) as session:
+        job = session.scalars(select(Job)).one()
+        whole = read(session, job, ["loss"], Selection(smooth=0.9), 1000).series["loss"]
+        part = read(session, job, ["loss"], Selection(50, 90, 0.9), 1000).series["loss"]
+        page = read(session, job, ["loss"], Selection(50, 90, 0.9), 7).series["loss"]
+    assert part.iterations.tolist() == list(range(51, 90))
+    assert part.values.tolist() == whole.values[51:90].tolist()
+    assert page.values.tolist() == whole.values[51:58].tolist()
+
+
+def test_it_is_smoothed_first_and_sampled_then(rows: Database, tenants: Tenants) -> None:
+    put(rows, tenants[0], {"loss": regular(0, 1, [1000, 1000])})
+    with rows.session() as session:
+        job = session.scalars(select(Job)).one()
+        job.iteration = 2000
+        whole = read(session, job, ["loss"], Selection(smooth=0.9), 2000).series["loss"]
+        seen = overview(session, job, ["loss"], Selection(smooth=0.9), 20)
+    points = seen.series["loss"]
+    assert 10 <= len(points.iterations) <= 20
+    assert points.values.tolist() == whole.values[points.iterations].tolist()
+    assert seen.counts == {"loss": 2000}

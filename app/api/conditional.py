@@ -1,0 +1,79 @@
+"""Conditional requests (RFC 9110, 13): a GET costs little when nothing changed.
+
+One ASGI layer gives every whole answer to a GET a strong ``ETag``, made of its bytes, and answers
+304 to a client that has them. What is streamed has none: nobody knows its bytes beforehand.
+"""
+
+import hashlib
+import re
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from app.api.asgi import App, Message, Receive, Scope, Send
+from app.errors import PreconditionFailed
+
+ETAG = re.compile(r'(W/)?("[^"]*")')
+KEPT = {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary"}
+"""What a 304 says of the answer that it stands for."""
+
+
+class Conditional:
+    """Holds an answer back until its last byte, and lets it go when there is more than one part."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request; anything but a GET passes through."""
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        seen = Headers(scope=scope).getlist("if-none-match")
+        held: Message | None = None
+
+        async def conditional_send(message: Message) -> None:
+            nonlocal held
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
+                held = message
+                return
+            if held is not None:
+                start, held = held, None
+                if not message.get("more_body", False):
+                    start, message = tagged(start, message, seen)
+                await send(start)
+            await send(message)
+
+        await self.app(scope, receive, conditional_send)
+
+
+def tagged(start: Message, body: Message, seen: list[str]) -> tuple[Message, Message]:
+    """A whole answer with its ETag, or a 304 when the client has it."""
+    tag = etag(body.get("body", b""))
+    MutableHeaders(scope=start)["ETag"] = tag
+    if not any(named(header, tag, weakly=True) for header in seen):
+        return start, body
+    kept = [(name, value) for name, value in start["headers"] if name in KEPT]
+    return {**start, "status": int(HTTPStatus.NOT_MODIFIED), "headers": kept}, {**body, "body": b""}
+
+
+def etag(content: bytes) -> str:
+    """The strong validator of these bytes."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def named(header: str, tag: str, *, weakly: bool) -> bool:
+    """Whether a list of validators, or ``*``, names this one."""
+    if header.strip() == "*":
+        return True
+    return any(found == tag and (weakly or not weak) for weak, found in ETAG.findall(header))
+
+
+def must_match(headers: Headers, content: bytes) -> None:
+    """Raises ``PreconditionFailed`` when ``If-Match`` names no such answer as this GET would get.
+
+    To be asked within the transaction that changes the thing, once its row is locked.
+    """
+    given = headers.getlist("if-match")
+    if given and not any(named(header, etag(content), weakly=False) for header in given):
+        raise PreconditionFailed("it has changed since you have seen it; look again")
