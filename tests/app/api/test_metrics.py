@@ -140,6 +140,15 @@ def test_an_unknown_series_is_refused_with_the_nearest_name(
         ("after=-2", "must be at least -1 (query parameter)"),
         ("after=2147483648", "must be at most 2147483647 (query parameter)"),
         ("after=1.5", "must be a whole number (query parameter)"),
+        ("before=-1", "must be at least 0 (query parameter)"),
+        ("after=5&before=5", "must be greater than `after` (query parameter)"),
+        ("points=0", "must be at least 1 (query parameter)"),
+        ("points=-3", "must be at least 1 (query parameter)"),
+        ("points=20001", "must be at most 20000 (query parameter)"),
+        ("points=10&limit=10", "must not be given with `points` (query parameter)"),
+        ("smooth=-0.1", "must be at least 0.0 (query parameter)"),
+        ("smooth=1.1", "must be at most 1.0 (query parameter)"),
+        ("smooth=NaN", "must be at most 1.0 (query parameter)"),
     ],
 )
 def test_a_page_that_makes_no_sense_is_refused(query: str, sentence: str, api: Service) -> None:

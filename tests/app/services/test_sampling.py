@@ -24,8 +24,9 @@ def series(values: list[float], first: int = 0, stride: int = 1) -> Points:
 
 def cut(points: Points, size: int) -> list[Points]:
     """The same points in stretches of so many."""
-    starts = range(0, len(points.iterations), size)
-    return [Points(*(axis[start : start + size] for axis in points)) for start in starts]
+    at, values = points
+    starts = range(0, len(at), size)
+    return [Points(at[start : start + size], values[start : start + size]) for start in starts]
 
 
 def shown(values: list[float], most: int, size: int = 50) -> dict[int, float]:
