@@ -1,7 +1,4 @@
-"""The command line: `fallline …`.
-
-Exit codes: 0 done, 1 the service or its start failed, 2 wrong usage, 130 interrupted.
-"""
+"""The command line: `fallline …`. The exit codes are in `exits`."""
 
 from __future__ import annotations
 
@@ -14,15 +11,19 @@ import typer
 from rich.console import Console
 
 from fallline import demo as demonstration
-from fallline import environment
+from fallline import environment, exits
+from fallline.commands.datasets import datasets
+from fallline.commands.doctor import doctor
+from fallline.commands.jobs import jobs
+from fallline.commands.models import models, predict
 from fallline.embedded import module
 from fallline.errors import FalllineError
+from fallline.up import serve as serve_service
 from fallline.up import up as run_service
-
-INTERRUPTED = 130
 
 cli = typer.Typer(
     help="Fallline: training as a service.",
+    epilog=f"\b\nExit codes:\n{exits.table()}",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,7 +42,7 @@ PortOption = Annotated[
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the backup.", show_default=False)]
 
 
-@cli.command()
+@cli.command(short_help="Start everything on this machine.")
 def up(
     home: HomeOption = None,
     host: HostOption = environment.DEFAULT_HOST,
@@ -51,44 +52,61 @@ def up(
     run_service(home or environment.home(), host, port, console())
 
 
-@cli.command()
+@cli.command(short_help="Start API and worker on your Redis, PostgreSQL.")
+def serve(
+    home: HomeOption = None,
+    host: HostOption = environment.DEFAULT_HOST,
+    port: PortOption = environment.DEFAULT_PORT,
+) -> None:
+    """Start API and worker on a broker and a database of yours, and stay until Ctrl-C."""
+    serve_service(home or environment.home(), host, port, console())
+
+
+@cli.command(short_help="Show the whole of Fallline in half a minute.")
 def demo() -> None:
     """Show the whole of Fallline in half a minute, in a temporary folder."""
     try:
         demonstration.run(console())
     except KeyboardInterrupt:
         typer.echo("Interrupted; nothing of the demo is left.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exits.INTERRUPTED) from None
 
 
-@cli.command()
+@cli.command(short_help="Run the API alone.")
 def api() -> None:
     """Run the API alone (FALLLINE_HOST, FALLLINE_PORT, FALLLINE_DATABASE_URL …)."""
     become("app")
 
 
-@cli.command()
+@cli.command(short_help="Run a worker alone.")
 def worker() -> None:
     """Run a worker alone (FALLLINE_DATABASE_URL, FALLLINE_BROKER_URL …)."""
     become("worker")
 
 
-@cli.command()
+@cli.command(short_help="Bring the database up to date.")
 def migrate() -> None:
     """Bring the database to this version's schema; the first time, make a key."""
     become("app.migrate")
 
 
-@cli.command()
+@cli.command(short_help="Copy a running service into a folder.")
 def backup(folder: FolderArgument) -> None:
     """Copy database, files and key into a new folder, while the service runs."""
     become("app.backup", str(folder))
 
 
-@cli.command()
+@cli.command(short_help="Put a backup back.")
 def restore(folder: FolderArgument) -> None:
     """Put a backup back, into an empty home and an empty database."""
     become("app.restore", str(folder))
+
+
+cli.add_typer(jobs, name="jobs", help="Submit, watch and steer training jobs.")
+cli.add_typer(datasets, name="datasets", help="Upload and look at data.")
+cli.add_typer(models, name="models", help="Look at trained models.")
+cli.command(short_help="Ask a model about rows.")(predict)
+cli.command(short_help="Look for troubles, and say what to do.")(doctor)
 
 
 def become(name: str, *arguments: str) -> None:
@@ -113,7 +131,7 @@ def main() -> None:
         cli()
     except FalllineError as error:
         typer.echo(f"fallline: {error}", err=True)
-        sys.exit(1)
+        sys.exit(exits.code_of(error))
 
 
 if __name__ == "__main__":

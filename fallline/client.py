@@ -66,6 +66,11 @@ class Service(Noun[M]):
         return True
 
     @call
+    async def date(self) -> str | None:
+        """The time on the clock of the service, as an HTTP date."""
+        return (await self._http.send(Request("GET", "/healthz"))).headers.get("Date")
+
+    @call
     async def ready(self) -> bool:
         """Whether database, broker and a worker answer; `Unreachable` without a service."""
         checks = await self._checks()

@@ -17,7 +17,9 @@ def home() -> Path:
 
 
 def url() -> str:
-    """The address of the service, from FALLLINE_HOST and FALLLINE_PORT."""
+    """The address of the service: FALLLINE_URL, else that of FALLLINE_HOST and FALLLINE_PORT."""
+    if given := os.environ.get("FALLLINE_URL"):
+        return given.rstrip("/")
     port = os.environ.get("FALLLINE_PORT") or str(DEFAULT_PORT)
     if not port.isdecimal():
         raise FalllineError(f"FALLLINE_PORT is {port!r}, which is no port number.")

@@ -67,9 +67,10 @@ class Unreachable(FalllineError):
 
     def __init__(self, url: str, why: str) -> None:
         self.url = url
+        self.why = why
         super().__init__(
             f"Cannot reach Fallline at {url}: {why}. Is it running (`fallline up`)? "
-            "FALLLINE_HOST and FALLLINE_PORT say where it is looked for."
+            "FALLLINE_URL, or FALLLINE_HOST and FALLLINE_PORT, say where it is looked for."
         )
 
 

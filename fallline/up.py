@@ -1,7 +1,8 @@
-"""`fallline up`: the service on this machine, until Ctrl-C."""
+"""`fallline up` and `fallline serve`: the service on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.status import Status
 
 from fallline import interrupts
 from fallline.embedded import Embedded
+from fallline.errors import StartFailed
 
 
 def up(home: Path, host: str, port: int, console: Console) -> None:
@@ -26,6 +28,16 @@ def up(home: Path, host: str, port: int, console: Console) -> None:
             service.wait()
     except KeyboardInterrupt:
         console.print("Fallline has stopped.")
+
+
+def serve(home: Path, host: str, port: int, console: Console) -> None:
+    """`up` on a broker and a database that are there already: no Redis of its own is started."""
+    if not os.environ.get("FALLLINE_BROKER_URL"):
+        raise StartFailed(
+            "FALLLINE_BROKER_URL is not set. Name your Redis in it (redis://host:6379/0) and your "
+            "PostgreSQL in FALLLINE_DATABASE_URL, or let `fallline up` bring its own of both."
+        )
+    up(home, host, port, console)
 
 
 def reporter(status: Status) -> Callable[[str], None]:

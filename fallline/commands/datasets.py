@@ -1,0 +1,102 @@
+"""`fallline datasets …`"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fallline.commands.connection import connected
+from fallline.commands.inputs import STDIN
+from fallline.commands.output import Form, OutputOption, Printer, Row
+from fallline.datasets import Dataset
+
+datasets = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Its id.")]
+DatasetsArgument = Annotated[list[str], typer.Argument(metavar="DATASET...", help="Ids.")]
+
+
+@datasets.command()
+def upload(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV or TSV, or - for stdin.")],
+    target: Annotated[str | None, typer.Option(help="The column to be predicted.")] = None,
+    name: Annotated[str | None, typer.Option(help="Default: the file's, without ending.")] = None,
+    media_type: Annotated[
+        str | None, typer.Option("--type", help="Media type; default: by the file's ending.")
+    ] = None,
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """Store a table, to be named by its id in specifications."""
+    source = sys.stdin.buffer if file == STDIN else readable(file)
+    with connected() as client:
+        made = client.datasets.upload(source, name=name, target=target, media_type=media_type)
+    Printer(output).rows([row(made)])
+
+
+@datasets.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """List data sets, newest first."""
+    with connected() as client:
+        Printer(output).rows(map(row, itertools.islice(client.datasets.all(), limit)))
+
+
+@datasets.command()
+def show(dataset: DatasetArgument, output: OutputOption = Form.JSON) -> None:
+    """Show one data set: its columns and what is in them."""
+    with connected() as client:
+        found = client.datasets.get(dataset)
+    Printer(output).one(row(found))
+
+
+@datasets.command()
+def preview(
+    dataset: DatasetArgument,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """Print the first rows of a data set."""
+    with connected() as client:
+        found = client.datasets.preview(dataset, limit=limit)
+    Printer(output).rows(preview_rows(found))
+
+
+@datasets.command()
+def delete(dataset: DatasetsArgument) -> None:
+    """Delete data sets."""
+    with connected() as client:
+        for one in dataset:
+            client.datasets.delete(one)
+            typer.echo(f"{one} is deleted.", err=True)
+
+
+def readable(file: str) -> Path:
+    """The path of a file that can be read; wrong usage otherwise."""
+    try:
+        with Path(file).open("rb"):
+            return Path(file)
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from error
+
+
+def row(dataset: Dataset) -> Row:
+    """A data set as a row of a table."""
+    cells = {
+        "id": dataset.id,
+        "name": dataset.name,
+        "rows": dataset.rows,
+        "target": dataset.target,
+        "created": dataset.created_at,
+    }
+    return Row(dataset.raw, cells, dataset.id)
+
+
+def preview_rows(document: dict[str, Any]) -> list[Row]:
+    """The rows of a preview."""
+    return [Row(each, each) for each in document["data"]]

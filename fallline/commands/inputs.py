@@ -1,0 +1,93 @@
+"""What a command reads: a file or stdin, and changes to what is in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+STDIN = "-"
+
+
+def text_of(file: str) -> str:
+    """The text of a file, or of stdin for `-`."""
+    try:
+        content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{name_of(file)} is not UTF-8 (byte {error.start})") from error
+
+
+def json_of(file: str) -> Any:
+    """The JSON of a file, or of stdin for `-`."""
+    try:
+        return json.loads(text_of(file))
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{name_of(file)} is no JSON: {error}") from error
+
+
+def specification(file: str, changes: Sequence[str]) -> dict[str, Any]:
+    """The job specification in a file, each of `changes` (`optimizer.lr=0.1`) made in it."""
+    spec = json_of(file)
+    if not isinstance(spec, dict):
+        raise typer.BadParameter(f"{name_of(file)} holds no JSON object")
+    for change in changes:
+        path, equals, value = change.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{change!r} has no `=`", param_hint="--set")
+        put(spec, path.split("."), value_of(value))
+    return spec
+
+
+def put(inside: Any, path: Sequence[str], value: Any) -> None:
+    """Set the value at a path of names and, in lists, of places; names that lack are made."""
+    first, *rest = path
+    key: Any = first
+    if isinstance(inside, list):
+        if not first.isdecimal() or int(first) >= len(inside):
+            raise typer.BadParameter(f"{first!r} is no place of its list", param_hint="--set")
+        key = int(first)
+    elif not isinstance(inside, dict):
+        raise typer.BadParameter(f"{first!r} is inside of a plain value", param_hint="--set")
+    if not rest:
+        inside[key] = value
+        return
+    if isinstance(inside, dict):
+        inside.setdefault(key, {})
+    if isinstance(inside[key], str):  # a bare word stands for {"type": word}
+        inside[key] = {"type": inside[key]}
+    put(inside[key], rest, value)
+
+
+def value_of(text: str) -> Any:
+    """A value as JSON, else as the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def inputs_of(file: str) -> list[Any]:
+    """The rows to predict: a JSON list, an object with `inputs`, or a CSV file with a header."""
+    if Path(file).suffix.lower() == ".csv":
+        rows = csv.DictReader(io.StringIO(text_of(file)))
+        return [{name: value_of(cell) for name, cell in row.items()} for row in rows]
+    found = json_of(file)
+    if isinstance(found, dict):
+        found = found.get("inputs")
+    if not isinstance(found, list):
+        raise typer.BadParameter(f"{name_of(file)} holds no list of rows")
+    return found
+
+
+def name_of(file: str) -> str:
+    """What a file is called in a sentence."""
+    return "stdin" if file == STDIN else file

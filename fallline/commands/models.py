@@ -1,0 +1,81 @@
+"""`fallline models …` and `fallline predict`."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Any
+
+import typer
+
+from fallline.answers import Predictions
+from fallline.commands.connection import connected
+from fallline.commands.inputs import inputs_of
+from fallline.commands.output import Form, OutputOption, Printer, Row
+from fallline.models import Model
+
+models = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+JOB_PREFIX = "job_"
+
+
+@models.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """List models, newest first."""
+    with connected() as client:
+        Printer(output).rows(map(row, itertools.islice(client.models.all(), limit)))
+
+
+@models.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="Its name.")],
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """Show one model and its newest version."""
+    with connected() as client:
+        Printer(output).one(row(client.models.get(name)))
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or a job's id.")],
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE]", help="Rows as JSON or .csv; - is stdin.")
+    ] = "-",
+    version: Annotated[int | None, typer.Option(min=1, help="Default: the newest.")] = None,
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """Ask a model about the rows in FILE: a JSON list, or a CSV file with a header line."""
+    rows = inputs_of(file)
+    with connected() as client:
+        if model.startswith(JOB_PREFIX) and version is None:
+            said = client.jobs.at(model).predict(rows)
+        else:
+            said = client.models.predict(model, rows, version=version)
+    Printer(output).rows(predicted(said))
+
+
+def row(model: Model) -> Row:
+    """A model as a row of a table."""
+    cells = {
+        "name": model.name,
+        "version": model.newest.version,
+        "job": model.newest.job,
+        "bytes": model.newest.size,
+        "created": model.newest.created_at,
+    }
+    return Row(model.raw, cells, model.name)
+
+
+def predicted(said: Predictions) -> list[Row]:
+    """A row for each prediction: a label with its probability, or the values."""
+    rows = []
+    for place, each in enumerate(said):
+        cells: dict[str, Any] = {"row": place}
+        if each.probabilities is not None:
+            cells |= {"label": each.label, "probability": max(each.probabilities)}
+        else:
+            cells |= {f"value {n}": value for n, value in enumerate(each.value or ())}
+        rows.append(Row(each.raw, cells))
+    return rows

@@ -1,0 +1,44 @@
+"""Looking on while a job trains: progress on stderr, until it has ended or Ctrl-C detaches."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from fallline import exits
+from fallline.job import Job
+from fallline.screen import Advance, Screen
+
+
+def watched(job: Job) -> Job:
+    """The job once it has ended. Ctrl-C leaves it alone and ends the command."""
+    screen = Screen(Console(stderr=True, highlight=False, emoji=False))
+    typer.echo(f"{job.id} is {job.state}; Ctrl-C stops watching, not the job.", err=True)
+    try:
+        with screen.progress(job.progress.iterations) as advance:
+            look_on(job, advance)
+        return job.wait()
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nDetached; the job goes on. Watch it again: fallline jobs watch {job.id}", err=True
+        )
+        raise typer.Exit(exits.INTERRUPTED) from None
+
+
+def look_on(job: Job, advance: Advance) -> None:
+    """Move the bar with every frame of the job's events, until its end."""
+    for event in job.events():
+        if (losses := event.points.get("loss")) is not None:
+            advance(losses.iterations[-1] + 1, losses.values[-1])
+
+
+def concluded(job: Job) -> None:
+    """End the command with the code for a job that has not succeeded, and say why on stderr."""
+    if job.succeeded:
+        return
+    why = f": {job.error.message}" if job.error else ""
+    typer.echo(f"{job.id} ended as {job.state}{why}", err=True)
+    sys.stdout.flush()
+    raise typer.Exit(exits.JOB_FAILED)
