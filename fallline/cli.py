@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -125,10 +126,10 @@ def console() -> Console:
     return made
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: an error of ours is one sentence on stderr."""
     try:
-        cli()
+        cli(arguments)
     except FalllineError as error:
         typer.echo(f"fallline: {error}", err=True)
         sys.exit(exits.code_of(error))

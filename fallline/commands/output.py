@@ -113,7 +113,7 @@ def shown(value: Any) -> str:
     """A value in a table: short, and without a character that steers a terminal."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
+    if isinstance(value, float) and math.isfinite(value):
         return f"{value:.6g}"
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
@@ -146,8 +146,9 @@ def padded(text: str, width: int) -> str:
 def csv_line(cells: Iterable[str]) -> str:
     """One line of CSV, none of whose cells a spreadsheet takes for a formula."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(map(harmless, cells))
-    return line.getvalue()
+    # A cell that holds any part of this end of a line is quoted.
+    csv.writer(line, lineterminator="\r\n").writerow(map(harmless, cells))
+    return line.getvalue().removesuffix("\r\n")
 
 
 def harmless(cell: str) -> str:

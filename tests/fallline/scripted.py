@@ -82,7 +82,7 @@ def served(script: Script) -> Iterator[Script]:
             body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
             kind = "text/html" if is_text else "application/json"
             length = len(body.encode()) + answer.cut
-            self.send_response(answer.status)
+            self.send_response_only(answer.status)
             headers = {"Content-Type": kind, "Content-Length": str(length), **answer.headers}
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -22,7 +22,7 @@ def fallline(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 def test_help_shows_every_command() -> None:
     shown = fallline("--help")
     assert shown.returncode == 0
-    assert all(f"  {name} " in shown.stdout for name in ("up", "demo", "api", "worker", "migrate"))
+    assert all(f"  {name} " in shown.stdout for name in ("up", "serve", "api", "jobs", "predict"))
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:
@@ -33,6 +33,13 @@ def test_a_port_that_is_none_is_wrong_usage() -> None:
     refused = fallline("up", FALLLINE_PORT="http")
     assert refused.returncode == 2
     assert "FALLLINE_PORT" in refused.stderr
+
+
+def test_serve_wants_a_broker_that_is_there_already(tmp_path: Path) -> None:
+    refused = fallline("serve", FALLLINE_HOME=str(tmp_path / "home"))
+    assert refused.returncode == 1
+    assert "FALLLINE_BROKER_URL is not set" in refused.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_migrate_is_the_services_own_and_makes_the_key_once(tmp_path: Path) -> None:

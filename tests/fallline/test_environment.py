@@ -25,6 +25,12 @@ def test_host_and_port_make_the_address(monkeypatch: pytest.MonkeyPatch) -> None
     assert environment.url() == "http://10.0.0.7:9000"
 
 
+def test_a_whole_address_goes_before_host_and_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FALLLINE_PORT", "9000")
+    monkeypatch.setenv("FALLLINE_URL", "https://fallline.example.org/")
+    assert environment.url() == "https://fallline.example.org"
+
+
 def test_a_service_on_every_address_is_reached_on_loopback() -> None:
     assert environment.address("0.0.0.0", 1) == "http://127.0.0.1:1"  # noqa: S104 (only a name here)
     assert environment.address("::", 1) == "http://[::1]:1"

@@ -1,5 +1,7 @@
 """What others may rely on."""
 
+import typer
+
 import fallline
 from fallline.cli import cli
 
@@ -37,5 +39,29 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_the_commands_are_these() -> None:
-    names = {command.callback.__name__ for command in cli.registered_commands if command.callback}
-    assert names == {"up", "demo", "api", "worker", "migrate"}
+    service = {"up", "serve", "demo", "api", "worker", "migrate"}
+    assert commands(cli) == service | {"predict", "doctor"}
+    assert {group.name: commands(group.typer_instance) for group in cli.registered_groups} == {
+        "jobs": {
+            "submit",
+            "validate",
+            "list",
+            "show",
+            "watch",
+            "metrics",
+            "cancel",
+            "pause",
+            "resume",
+            "retry",
+            "delete",
+        },
+        "datasets": {"upload", "list", "show", "preview", "delete"},
+        "models": {"list", "show"},
+    }
+
+
+def commands(app: typer.Typer | None) -> set[str]:
+    assert app
+    return {
+        each.name or each.callback.__name__ for each in app.registered_commands if each.callback
+    }

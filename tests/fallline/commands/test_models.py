@@ -1,0 +1,46 @@
+"""`fallline models …` and `fallline predict`."""
+
+from pathlib import Path
+
+from tests.fallline.commands.conftest import Scripted
+from tests.fallline.scripted import Answer
+
+
+def test_a_regression_has_its_values(scripted: Scripted, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,y\n1,red\n2,blue\n")
+    rows = [{"value": [1.5]}, {"value": ["Infinity"]}]
+    said = Answer(200, {"model": "a b", "version": 2, "predictions": rows})
+    fallline, script = scripted({"POST /v1/models/a%20b/versions/2/predict": [said]})
+    asked = fallline("predict", "a b", f"{tmp_path}/rows.csv", "--version", "2", "-o", "csv")
+    assert asked.out.splitlines() == ["row,value 0", "0,1.5", "1,Infinity"]
+    assert b'"inputs":[{"x":1,"y":"red"},{"x":2,"y":"blue"}]' in script.requests[0].body
+
+
+def test_a_classification_has_its_label_and_how_sure_it_is(scripted: Scripted) -> None:
+    rows = [{"label": "red", "probabilities": [0.25, 0.75]}]
+    said = Answer(200, {"model": "m", "version": 1, "predictions": rows})
+    fallline, _ = scripted({"POST /v1/models/m/predict": [said]})
+    shown = fallline("predict", "m", stdin="[[1]]")
+    assert shown.out.splitlines() == ["row  label  probability", "0    red    0.75"]
+    assert fallline("predict", "m", "-o", "jsonl", stdin="[[1]]").out.count("probabilities") == 1
+
+
+def test_an_id_of_a_job_asks_the_model_it_left(scripted: Scripted) -> None:
+    said = Answer(200, {"model": "m", "version": 1, "predictions": []})
+    fallline, script = scripted({"POST /v1/jobs/job_1/predict": [said]})
+    assert fallline("predict", "job_1", stdin="[[1]]").code == 0
+    assert script.asked == ["POST /v1/jobs/job_1/predict"]
+
+
+def test_models_are_listed_by_name(scripted: Scripted) -> None:
+    newest = {"id": "mdl_2", "model": "m", "version": 3, "job": "job_1", "sha256": "0", "size": 9}
+    when = {"created_at": "2026-01-02T03:04:05.678Z"}
+    model = {"id": "mdl_1", "name": "m", "versions": 3, "newest": {**newest, **when}, **when}
+    fallline, _ = scripted(
+        {
+            "GET /v1/models": [Answer(200, {"data": [model], "has_more": False, "next": None})],
+            "GET /v1/models/m": [Answer(200, model)],
+        }
+    )
+    assert fallline("models", "list", "-o", "id").out == "m\n"
+    assert fallline("models", "show", "m", "-o", "csv").out.splitlines()[1].startswith("m,3,job_1")
