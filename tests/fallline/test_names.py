@@ -39,7 +39,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_the_commands_are_these() -> None:
-    service = {"up", "serve", "demo", "api", "worker", "migrate"}
+    service = {"up", "serve", "demo", "api", "worker", "migrate", "backup", "restore"}
     assert commands(cli) == service | {"predict", "doctor"}
     assert {group.name: commands(group.typer_instance) for group in cli.registered_groups} == {
         "jobs": {

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from fallline import Client
-
 from tests.fallline.commands.conftest import Scripted
 from tests.fallline.commands.terminal import Terminal
 from tests.fallline.scripted import NO_ANSWER, Answer, job
