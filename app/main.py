@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from app.api import (
+    control,
     docs,
     health,
     iterations,
@@ -57,6 +58,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.traffic = Traffic()
     app.add_middleware(Measured, traffic=app.state.traffic)
     problems.install(app)
-    for noun in (docs, health, monitoring, jobs, metrics, iterations, models, predictions):
+    for noun in (docs, health, monitoring, jobs, control, metrics, iterations, models, predictions):
         app.include_router(noun.router)
     return app

@@ -5,8 +5,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from training.catalog import Buffer, Classes, Facts, Parameter, Shape, ShapeError, Target, Values
 from training.catalog.layers import Embedding, LayerWord, Residual
@@ -87,9 +87,21 @@ def every(layers: Sequence[LayerPlan]) -> Iterator[LayerPlan]:
         yield from every(layer.layers)
 
 
+class Change(NamedTuple):
+    """An intervention: from update ``iteration`` on another base rate, or another end."""
+
+    iteration: int
+    lr: float | None = None
+    iterations: int | None = None
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What will run. Counts are examples, iterations, or numbers; shapes leave out the batch."""
+    """What will run. Counts are examples, iterations, or numbers; shapes leave out the batch.
+
+    ``changes``: what was changed while it ran. ``scheduled``: the iterations that the schedule was
+    made for, where that was changed.
+    """
 
     spec: JobSpec
     facts: Facts
@@ -99,6 +111,15 @@ class Plan:
     iterations: int
     evaluate_every: int
     metrics: tuple[str, ...]
+
+    changes: tuple[Change, ...] = ()
+    scheduled: int | None = None
+
+    def changed(self, changes: tuple[Change, ...]) -> "Plan":
+        """The plan under these interventions, oldest first. They rescale no schedule."""
+        ends = [change.iterations for change in changes if change.iterations is not None]
+        end = ends[-1] if ends else self.iterations
+        return replace(self, changes=changes, iterations=end, scheduled=self.iterations)
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -141,9 +162,19 @@ class Plan:
 
     def learning_rate(self, n: int) -> float:
         """Of update ``n``, in float64."""
-        return self.spec.schedule.learning_rate(self.spec.optimizer.lr, n, self.iterations)
+        rates = [c.lr for c in self.changes if c.lr is not None and c.iteration <= n]
+        lr = rates[-1] if rates else self.spec.optimizer.lr
+        return self.spec.schedule.learning_rate(lr, n, self.scheduled or self.iterations)
 
     def evaluates_at(self, n: int) -> bool:
         """Whether the validation data are evaluated before update ``n``, or after the last one."""
         due = n == self.iterations or (n > 0 and n % self.evaluate_every == 0)
         return due and self.rows["validation"] > 0
+
+
+class Leg(NamedTuple):
+    """A part of a job's course: ``plan`` rules its iterations before ``until`` (``None``: all that
+    follow). A fork's course has a leg for each job that it descends from, and its own."""
+
+    plan: Plan
+    until: int | None = None

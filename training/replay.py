@@ -1,14 +1,17 @@
 """Any iteration again: from the nearest checkpoint the same steps lead to the same bits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from training.course import beginning
 from training.data import Data
 from training.network import Network, Tensors
 from training.numerics import Numerics
-from training.plan import Plan
+from training.plan import Leg
 from training.run import Checkpoint, Training
+from training.step import State
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,17 @@ class Moment:
 
 
 def replay(
-    plan: Plan, data: Data, numerics: Numerics, n: int, nearest: Checkpoint | None, last: int
+    legs: Sequence[Leg],
+    data: Data,
+    numerics: Numerics,
+    n: int,
+    nearest: Checkpoint | None,
+    last: int,
 ) -> Moment:
     """Iteration ``n`` of a job that made ``last`` updates, from a checkpoint at or before ``n``."""
-    job = Training(plan, data, numerics)
-    start = nearest or job.beginning()
+    start = nearest or beginning(legs, data, numerics)
     assert start.iteration <= n <= last
-    state = start.state
-    for i in range(start.iteration, n):
-        state, _ = job.run(state, job.feed(i))
-        if i - start.iteration == EAGER_STEPS and job.run.name == "eager":
-            job.trace(state, i)
+    job, state = arrive(legs, data, numerics, start, n)
     if n == last:
         return Moment(n, job.network, state.parameters, state.buffers)
     after, outputs = job.run(state, job.feed(n))
@@ -50,10 +53,31 @@ def replay(
         state.parameters,
         state.buffers,
         loss=outputs.loss.item(),
-        lr=plan.learning_rate(n),
+        lr=job.plan.learning_rate(n),
         gradient=outputs.gradient,
         update=after.parameters - state.parameters,
     )
+
+
+def arrive(
+    legs: Sequence[Leg], data: Data, numerics: Numerics, start: Checkpoint, n: int
+) -> tuple[Training, State]:
+    """The state before update ``n``, and the training that makes this update."""
+    state, at = start.state, start.iteration
+    for leg in legs:
+        rules = leg.until is None or n < leg.until
+        end = n if leg.until is None else min(n, leg.until)
+        if end <= at and not rules:
+            continue
+        job = Training(leg.plan, data, numerics)
+        for i in range(at, end):
+            state, _ = job.run(state, job.feed(i))
+            if i - at == EAGER_STEPS and job.run.name == "eager":
+                job.trace(state, i)
+        at = max(at, end)
+        if rules:
+            return job, state
+    raise AssertionError("the last leg has no end")
 
 
 EAGER_STEPS = 200

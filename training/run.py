@@ -85,33 +85,46 @@ class Block:
 
 
 def train(
-    plan: Plan, data: Data, numerics: Numerics, resume: Checkpoint | None = None
+    plan: Plan,
+    data: Data,
+    numerics: Numerics,
+    resume: Checkpoint | None = None,
+    until: int | None = None,
 ) -> Iterator[Block]:
     """Trains from the start, or from where ``resume`` stood, and yields what happened.
+
+    With ``until`` only the iterations before it, and no outcome: another leg follows.
 
     The series and the final weights are a function of (specification, fingerprint): where blocks
     end, and how often a job was resumed, changes no bit.
     """
-    job = Training(plan, data, numerics)
+    job = Training(plan, data, numerics, until)
     start, seconds = resume or job.beginning(), 0.0
-    while True:
+    while start.iteration != until:
         began = time.perf_counter()
         block = job.block(start, seconds)
         pace = (time.perf_counter() - began) / max(1, len(block.losses))
         yield block
         if block.outcome is not None:
             return
-        left = plan.iterations - block.checkpoint.iteration
+        left = job.end - block.checkpoint.iteration
         if block.runner == "eager" and left * pace > WORTH_TRACING:
             job.trace(block.checkpoint.state, block.checkpoint.iteration)
         start, seconds = block.checkpoint, min(max(2 * seconds, SECOND_BLOCK), BLOCK)
 
 
 class Training:
-    """One job in one process: its step, what feeds it, and the runner in use."""
+    """One job in one process: its step, what feeds it, and the runner in use.
 
-    def __init__(self, plan: Plan, data: Data, numerics: Numerics) -> None:
+    ``until``: it goes no further, and no stop rule ends it, for it is known to have come there.
+    """
+
+    def __init__(
+        self, plan: Plan, data: Data, numerics: Numerics, until: int | None = None
+    ) -> None:
         self.plan = plan
+        self.until = until
+        self.end = plan.iterations if until is None else until
         self.data = data
         self.numerics = numerics
         self.network = Network(plan.layers)
@@ -132,7 +145,9 @@ class Training:
 
     def block(self, start: Checkpoint, seconds: float) -> Block:
         """The iterations from ``start`` on, for about so long, cut where a stop rule says."""
-        block = self.advance(start, min(start.iteration + MOST, self.plan.iterations), seconds)
+        block = self.advance(start, min(start.iteration + MOST, self.end), seconds)
+        if self.until is not None:
+            return block
         diverged = stopping.diverged_at(block.checkpoint.counters, block.losses)
         converged = self.converged_at(start, block)
         if converged is not None and (diverged is None or converged < diverged):
@@ -188,7 +203,9 @@ class Training:
     def stops_early(self, counters: Counters) -> bool:
         """Whether patience is at an end."""
         rule = self.plan.spec.early_stopping
-        return rule is not None and counters.without_improvement >= rule.patience
+        if rule is None or self.until is not None:
+            return False
+        return counters.without_improvement >= rule.patience
 
     def converged_at(self, start: Checkpoint, block: Block) -> int | None:
         """Where in the block the loss stopped changing, if a rule asks."""

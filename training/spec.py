@@ -83,6 +83,8 @@ Dataset = Annotated[
     Annotated[str, Tag("name")] | Annotated[InlineData, Tag("inline")], Discriminator(dataset_kind)
 ]
 MetricName = Literal["accuracy", "mse", "mae", "r2"]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
+Metadata = Annotated[dict[str, str], Field(max_length=50)]
 Prepare = Literal["standardize", "min_max", "none"]
 
 
@@ -107,5 +109,5 @@ class JobSpec(Section):
     convergence: Convergence | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_every_seconds: Annotated[float, Field(ge=0)] = 10.0
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    metadata: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
+    priority: Priority = 0
+    metadata: Metadata = Field(default_factory=dict)

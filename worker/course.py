@@ -4,15 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from app.services import metrics
+from app.services import lineage, metrics
 from app.services.metrics import Selection
 from app.services.points import Points
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
 from training import checkpoint
-from training.check import UNLIMITED, check
 from training.data import load
 from training.numerics import Numerics
+from training.plan import Leg
 from training.replay import Moment, replay
 from training.run import Checkpoint
 from worker.child import Child
@@ -22,19 +22,20 @@ ALL = 1 << 40
 
 
 class Course:
-    """A job with its plan and its data."""
+    """A job with its plans (``plan``: that of its own last leg) and its data."""
 
     def __init__(self, child: Child, job: Job) -> None:
         self.child = child
         self.job = job
-        self.plan = check(job.spec, UNLIMITED)
+        self.legs = legs_of(child, job)
+        self.plan = self.legs[-1].plan
         self.numerics = Numerics.on(child.device)
         self.data = load(self.plan, self.numerics)
 
     def moment(self, n: int) -> Moment:
         """Iteration ``n`` again, from the nearest checkpoint."""
         nearest = self.nearest_checkpoint(n)
-        return replay(self.plan, self.data, self.numerics, n, nearest, self.job.iteration)
+        return replay(self.legs, self.data, self.numerics, n, nearest, self.job.iteration)
 
     def nearest_checkpoint(self, n: int) -> Checkpoint | None:
         """The newest checkpoint at or before iteration ``n``; without one, a replay starts at 0."""
@@ -67,6 +68,13 @@ class Course:
     def same_numerics(self) -> bool:
         """Whether bits may be expected to be equal here."""
         return (self.job.execution or {}).get("fingerprint") == self.numerics.fingerprint()
+
+
+def legs_of(child: Child, job: Job) -> tuple[Leg, ...]:
+    """The plans that rule a job's iterations."""
+    with child.database.session(write=False) as session:
+        log = lineage.interventions(session, [job.id])[job.id]
+    return lineage.legs(job, log)
 
 
 def same_bits(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from training.catalog import Classes
+from training.course import ruling
 from training.data import raw
 from training.explain import Chain, Explanation
 from training.replay import Moment
@@ -13,7 +14,8 @@ def explanation(course: Course, moment: Moment, weight: list[Any], example: int)
     """The chain rule for one example at one iteration, and the update that followed."""
     address, name, place = weight
     train = course.data.parts["train"]
-    chain = Chain(course.plan, moment.parameters, moment.buffers, train, example)
+    plan = ruling(course.legs, moment.iteration).plan
+    chain = Chain(plan, moment.parameters, moment.buffers, train, example)
     found = chain.explain(name, tuple(place))
     return {
         "iteration": moment.iteration,

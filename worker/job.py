@@ -1,6 +1,7 @@
 """One job, from claim to end: the engine is asked for blocks until there is a reason to stop."""
 
 import time
+from collections.abc import Iterator
 
 import structlog
 import torch
@@ -14,15 +15,16 @@ from app.storage import DamagedFile
 from app.tables import HELD, Job, JobState
 from app.tables import Checkpoint as CheckpointRow
 from training import checkpoint
-from training.check import UNLIMITED, check
+from training.course import follow
 from training.data import UnfitData, load
 from training.numerics import Numerics
-from training.run import Checkpoint, train
+from training.run import Block, Checkpoint
 from training.tensorfile import UnreadableFile
 from worker.child import Child
+from worker.course import legs_of
 from worker.fence import Lost, claim, write
 from worker.lease import Heartbeat
-from worker.recorder import AT_REST, GIVEN_BACK, End, Entry, Recorder
+from worker.recorder import AT_REST, GIVEN_BACK, End, Entry, Intervened, Recorder
 from worker.sink import Sink
 
 log = structlog.get_logger()
@@ -101,32 +103,52 @@ def out_of_memory(error: Exception) -> bool:
 def attempt(child: Child, job: Job) -> None:
     """One attempt at a job: from its newest checkpoint to its end, unless something intervenes."""
     with Heartbeat(child, job) as heartbeat:
-        plan = check(job.spec, UNLIMITED)
+        legs = legs_of(child, job)
         numerics = Numerics.on(child.device)
-        data = load(plan, numerics)
-        resume = newest(child, job, numerics)
-        first = resume.iteration if resume else 0
-        log.info("job begins", resumed_at=first, attempt=job.attempts)
-        recorder = Recorder(child, job, plan, data, first)
-        with Sink(recorder, child.settings.stall_seconds) as sink:
-            saved_at = time.monotonic()
-            for block in train(plan, data, numerics, resume):
-                end = None if block.outcome else reason_to_stop(child, recorder)
-                due = time.monotonic() - saved_at >= plan.spec.checkpoint_every_seconds
-                if save := (due or end is not None) and block.outcome is None:
-                    saved_at = time.monotonic()
-                sink.put(Entry(block, save, end))
-                heartbeat.progress()
-                if block.first == 0:
-                    sink.flush()  # the first losses are seen before the next are computed
-                if end is not None:
-                    log.info(
-                        "attempt ends", reason=end.reason, iteration=block.checkpoint.iteration
-                    )
-                    return
-                if heartbeat.lost.is_set():
-                    raise Lost("the lease is held by somebody else")
-        log.info("job ended")
+        data = load(legs[-1].plan, numerics)
+        start = newest(child, job, numerics)
+        log.info("job begins", resumed_at=start.iteration if start else 0, attempt=job.attempts)
+        while True:
+            recorder = Recorder(child, job, legs, data, start, heartbeat.running_seconds)
+            try:
+                run(child, heartbeat, recorder, follow(legs, data, numerics, start))
+            except Intervened:
+                job = seen_again(child, job)
+                legs, start = legs_of(child, job), recorder.durable
+                log.info("job takes another course", iteration=job.iteration)
+            else:
+                return
+
+
+def run(child: Child, heartbeat: Heartbeat, recorder: Recorder, blocks: Iterator[Block]) -> None:
+    """Asks for blocks and hands them over, until the last one or a reason to stop."""
+    every = recorder.plan.spec.checkpoint_every_seconds
+    with Sink(recorder, child.settings.stall_seconds) as sink:
+        saved_at = time.monotonic()
+        for block in blocks:
+            end = None if block.outcome else reason_to_stop(child, recorder)
+            due = time.monotonic() - saved_at >= every
+            if save := (due or end is not None) and block.outcome is None:
+                saved_at = time.monotonic()
+            sink.put(Entry(block, save, end))
+            heartbeat.progress()
+            if block.first == 0:
+                sink.flush()  # the first losses are seen before the next are computed
+            if end is not None:
+                log.info("attempt ends", reason=end.reason, iteration=block.checkpoint.iteration)
+                return
+            if heartbeat.lost.is_set():
+                raise Lost("the lease is held by somebody else")
+    log.info("job ended")
+
+
+def seen_again(child: Child, job: Job) -> Job:
+    """The row as it is now, if it is still ours."""
+    with child.database.session(write=False) as session:
+        now = session.scalar(select(Job).where(Job.id == job.id, Job.fence == job.fence))
+    if now is None:
+        raise Lost("the job was taken away while its course changed")
+    return now
 
 
 def reason_to_stop(child: Child, recorder: Recorder) -> End | None:

@@ -23,12 +23,16 @@ class Heartbeat:
         self.job = job
         self.lost = threading.Event()
         self.ended = threading.Event()
-        self.progressed_at = time.monotonic()
+        self.began = self.progressed_at = time.monotonic()
         self.thread = threading.Thread(target=self.beat, name="heartbeat", daemon=True)
 
     def progress(self) -> None:
         """The job moved on."""
         self.progressed_at = time.monotonic()
+
+    def running_seconds(self) -> float:
+        """How long the job has run, over all attempts."""
+        return self.job.running_seconds + time.monotonic() - self.began
 
     def beat(self) -> None:
         """Until the job ends here: one short transaction every few seconds."""

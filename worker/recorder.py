@@ -3,11 +3,13 @@
 It is prepared once and may be sent again, for a COMMIT whose answer was lost may have happened.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import structlog
+from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
 from app.db import clock, insert
@@ -17,14 +19,15 @@ from app.services import counters, events
 from app.services.control import move
 from app.services.models import add_version
 from app.storage import Stored
-from app.tables import Checkpoint, Job, MetricChunk
+from app.tables import Checkpoint as CheckpointRow
+from app.tables import Job, MetricChunk, ModelVersion
 from training import checkpoint, predict
 from training.data import Data
-from training.plan import Plan
-from training.run import Block, Evaluation, Outcome
+from training.plan import Leg
+from training.run import Block, Checkpoint, Evaluation, Outcome
 from training.stopping import EXPLODED, rises
 from worker.child import Child
-from worker.fence import write
+from worker.fence import Lost, write
 from worker.retention import thin
 from worker.series import Rows, Series
 
@@ -64,16 +67,38 @@ class Prepared:
     model: Stored | None
     end: End | None
     counts: counters.Counts
+    state: Checkpoint
+
+
+class Intervened(Exception):
+    """The course of the job was changed: what was computed beyond was not written and is dropped.
+    What follows begins at the last durable block."""
 
 
 class Recorder:
-    """Turns the blocks of one attempt into transactions."""
+    """Turns the blocks of one attempt into transactions.
 
-    def __init__(self, child: Child, job: Job, plan: Plan, data: Data, resume_at: int) -> None:
+    ``state`` and ``durable`` are what the last of them found and left: the job's state, and the
+    training's.
+    """
+
+    def __init__(
+        self,
+        child: Child,
+        job: Job,
+        legs: Sequence[Leg],
+        data: Data,
+        start: Checkpoint | None,
+        running_seconds: Callable[[], float],
+    ) -> None:
         self.child = child
         self.job = job
-        self.plan = plan
+        self.plan = plan = legs[-1].plan
         self.data = data
+        self.durable = start
+        self.running_seconds = running_seconds
+        self.begins = legs[-2].until or 0 if len(legs) > 1 else 0
+        resume_at = start.iteration if start else 0
         self.iteration = job.iteration
         self.state: str = job.state
         self.findings: list[dict[str, Any]] = []
@@ -81,8 +106,9 @@ class Recorder:
         self.latest: dict[str, Any] = dict(job.latest)
         self.best: dict[str, Any] = dict(job.best)
         every = plan.evaluate_every
+        first = max(1, -(-self.begins // every)) * every
         self.series = {
-            name: Series(name, 0, 1) if name == "loss" else Series(name, every, every)
+            name: Series(name, 0, 1) if name == "loss" else Series(name, first, every)
             for name in job.series
         }
         if job.iteration:
@@ -104,6 +130,7 @@ class Recorder:
             "epoch": self.plan.epoch(self.iteration),
             "attempt_iteration": done,
             "attempt_first_iteration": self.resumed_at,
+            "running_seconds": self.running_seconds(),
             "latest": self.latest,
             "best": self.best,
             "progressed_at": clock(),
@@ -117,12 +144,25 @@ class Recorder:
             self.model(block.outcome),
             self.ending(block.outcome) if block.outcome else entry.end,
             self.counts(block, self.iteration - known),
+            block.checkpoint,
         )
 
     def commit(self, prepared: Prepared) -> None:
-        """The transaction; raises ``Lost`` when the job is no longer ours."""
+        """The transaction; raises ``Lost`` when the job is no longer ours, ``Intervened`` when it
+        takes another course."""
+        try:
+            self.transact(prepared)
+        except (Lost, Intervened):
+            self.drop(prepared)
+            raise
+        self.durable = prepared.state
+
+    def transact(self, prepared: Prepared) -> None:
+        """All of it or nothing."""
         with self.child.database.session() as session:
             seen = write(session, self.job, **prepared.job)
+            if seen.interventions != self.job.interventions:
+                raise Intervened
             if prepared.chunks:
                 rows = insert(session, MetricChunk).values(prepared.chunks)
                 session.execute(
@@ -134,13 +174,30 @@ class Recorder:
             for finding in prepared.findings:
                 events.record(session, self.job.id, "finding", finding)
             if prepared.checkpoint is not None:
-                row = insert(session, Checkpoint).values(**prepared.checkpoint)
+                row = insert(session, CheckpointRow).values(**prepared.checkpoint)
                 session.execute(row.on_conflict_do_nothing())
                 thin(session, self.child.storage, self.job.id)
             counters.add(session, prepared.counts, shard=self.child.id)
             if prepared.end is not None:
                 self.end(session, prepared.end, prepared.model)
         self.state = seen.state
+
+    def drop(self, prepared: Prepared) -> None:
+        """Removes the files of a transaction that was refused.
+
+        Unless a row names them after all: an earlier COMMIT may have happened, its answer lost.
+        """
+        saved = prepared.checkpoint["location"] if prepared.checkpoint else None
+        model = prepared.model.location if prepared.model else None
+        with self.child.database.session(write=False) as session:
+            rows = union(
+                select(CheckpointRow.location).where(CheckpointRow.location == saved),
+                select(ModelVersion.location).where(ModelVersion.location == model),
+            )
+            named = session.scalars(rows).all()
+        for location in (saved, model):
+            if location is not None and location not in named:
+                self.child.storage.delete(location)
 
     def end(self, session: Session, end: End, model: Stored | None) -> None:
         """The attempt is over; what it leaves becomes the next version under the job's name."""
@@ -169,8 +226,13 @@ class Recorder:
         return [self.chunk("loss", 1, row) for row in rows]
 
     def evaluation(self, evaluation: Evaluation) -> list[dict[str, Any]]:
-        """The chunks that hold one evaluation of the validation data."""
-        found = []
+        """The chunks that hold one evaluation of the validation data.
+
+        Those of the jobs that a fork descends from were taken over with it.
+        """
+        found: list[dict[str, Any]] = []
+        if evaluation.iteration < self.begins:
+            return found
         for short, value in evaluation.values.items():
             name, at = f"validation_{short}", evaluation.iteration
             series, values = self.series[name], np.array([value], dtype=np.float32)

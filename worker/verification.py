@@ -9,7 +9,8 @@ from sqlalchemy import select
 from app.services.points import Points
 from app.tables import ModelVersion
 from training import predict
-from training.run import Block, Outcome, train
+from training.course import follow
+from training.run import Block, Outcome
 from worker.course import Course, same_bits
 
 
@@ -18,9 +19,8 @@ def verification(course: Course) -> dict[str, Any]:
     blocks = taken_again(course)
     found = series(blocks)
     recorded = {name: course.recorded(name) for name in course.job.series}
-    differences = [
-        n for name, points in recorded.items() if (n := first_difference(found[name], points)) >= 0
-    ]
+    compared = [first_difference(found.get(name, {}), recorded[name]) for name in recorded]
+    differences = [n for n in compared if n >= 0]
     model = same_model(course, blocks[-1].outcome)
     return {
         "verified": not differences and model is not False,
@@ -34,7 +34,7 @@ def verification(course: Course) -> dict[str, Any]:
 def taken_again(course: Course) -> list[Block]:
     """The job from its start, as far as it was recorded."""
     blocks = []
-    for block in train(course.plan, course.data, course.numerics):
+    for block in follow(course.legs, course.data, course.numerics):
         blocks.append(block)
         if block.outcome is None and block.checkpoint.iteration > course.job.iteration:
             break  # it was stopped there, by a person or by a failure

@@ -1,13 +1,16 @@
-"""Jobs: submit, look, control, delete."""
+"""Jobs: submit, look, change, delete."""
 
 from fastapi import APIRouter, Response
+from sqlalchemy.orm import Session
 
 from app.api.body import Body, described
 from app.api.deps import After, Limit, Reading, RequestId, SettingsDep, StorageDep, Writing
 from app.api.openapi import refusals
 from app.api.schemas import JobDocument, JobList, job_document
-from app.services import control, jobs
-from app.tables import JobState
+from app.services import changes, jobs
+from app.services.changes import JobChanges
+from app.services.standing import standings
+from app.tables import Job
 from training.spec import JobSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -41,6 +44,14 @@ CREATE = described(
 )
 
 
+CHANGE = described(JobChanges, sooner={"priority": 10}, gentler={"lr": 0.01, "iterations": 500})
+
+
+def document(session: Session, job: Job) -> JobDocument:
+    """A job with its place in the queue and its interventions."""
+    return job_document(job, standings(session, [job])[job.id])
+
+
 @router.post("", status_code=202, operation_id="create_job", openapi_extra=CREATE)
 def create(
     body: Body, session: Writing, settings: SettingsDep, request_id: RequestId, response: Response
@@ -48,44 +59,28 @@ def create(
     """Queues a job; every mistake of a bad specification comes back at once."""
     job = jobs.create(session, body, settings.limits, request_id)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job_document(job, jobs.position(session, job))
+    return document(session, job)
 
 
 @router.get("", operation_id="list_jobs")
 def index(session: Reading, limit: Limit = 20, after: After = None) -> JobList:
     """Jobs, newest first."""
     page = jobs.listed(session, limit, after)
-    data = [job_document(job) for job in page.rows]
+    found = standings(session, page.rows)
+    data = [job_document(job, found[job.id]) for job in page.rows]
     return JobList(data=data, has_more=page.next is not None, next=page.next)
 
 
 @router.get("/{job_id}", operation_id="get_job")
 def show(job_id: str, session: Reading) -> JobDocument:
     """One job."""
-    job = jobs.get(session, job_id)
-    waiting = job.state == JobState.QUEUED
-    return job_document(job, jobs.position(session, job) if waiting else None)
+    return document(session, jobs.get(session, job_id))
 
 
-@router.post(
-    "/{job_id}/cancel", status_code=202, operation_id="cancel_job", responses=refusals(409)
-)
-def cancel(job_id: str, session: Writing) -> JobDocument:
-    """Ends a job that has not ended yet, at once; what it has recorded stays."""
-    return job_document(control.cancel(session, job_id))
-
-
-@router.post("/{job_id}/pause", status_code=202, operation_id="pause_job")
-def pause(job_id: str, session: Writing) -> JobDocument:
-    """Lets a job rest: a waiting one at once, a running one once its state is saved."""
-    return job_document(control.pause(session, job_id))
-
-
-@router.post("/{job_id}/resume", status_code=202, operation_id="resume_job")
-def resume(job_id: str, session: Writing) -> JobDocument:
-    """Puts a paused job back into the queue; it goes on where it stood, to the bit."""
-    job = control.resume(session, job_id)
-    return job_document(job, jobs.position(session, job))
+@router.patch("/{job_id}", operation_id="change_job", openapi_extra=CHANGE, responses=refusals(409))
+def change(job_id: str, body: Body, session: Writing, settings: SettingsDep) -> JobDocument:
+    """Changes a job's place in the queue, its metadata, or its course while it is not over."""
+    return document(session, changes.change(session, job_id, body, settings.limits))
 
 
 @router.delete("/{job_id}", status_code=204, operation_id="delete_job", responses=refusals(409))

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
+from app.services.standing import Standing
 from app.tables import Job, Task
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
@@ -38,6 +39,21 @@ class QueuePlace(Document):
     position: int
 
 
+class ForkOf(Document):
+    """The job that this one was, up to ``iteration``."""
+
+    job: str
+    iteration: int
+
+
+class InterventionDocument(Document):
+    """A change of a job's course; ``iteration`` is the first one it applies to."""
+
+    iteration: int
+    changes: dict[str, Any]
+    created_at: Time
+
+
 class JobDocument(Document):
     """A job as clients see it."""
 
@@ -58,6 +74,9 @@ class JobDocument(Document):
     result: dict[str, dict[str, Number]] | None
     model: dict[str, Any] | None
     error: dict[str, Any] | None
+    retry_of: str | None
+    forked_from: ForkOf | None
+    interventions: list[InterventionDocument]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -135,8 +154,9 @@ class ExplanationDocument(Document):
     update: dict[str, Number] | None
 
 
-def job_document(job: Job, position: int | None = None) -> JobDocument:
-    """``position``: the place in the queue, of a queued job."""
+def job_document(job: Job, standing: Standing) -> JobDocument:
+    """A job as clients see it."""
+    place = standing.place
     return JobDocument(
         id=job.id,
         name=job.name,
@@ -146,7 +166,7 @@ def job_document(job: Job, position: int | None = None) -> JobDocument:
         progress=progress(job),
         latest=job.latest,
         best=job.best,
-        queue=QueuePlace(reason="waiting_for_a_worker", position=position) if position else None,
+        queue=QueuePlace(**place._asdict()) if place else None,
         attempts=job.attempts,
         device=job.device,
         worker=job.worker,
@@ -154,6 +174,14 @@ def job_document(job: Job, position: int | None = None) -> JobDocument:
         result=job.result,
         model=job.model,
         error=job.error,
+        retry_of=job.retry_of,
+        forked_from=ForkOf(**job.forked_from) if job.forked_from else None,
+        interventions=[
+            InterventionDocument(
+                iteration=row.iteration, changes=row.changes, created_at=row.created_at
+            )
+            for row in standing.interventions
+        ],
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import queue
@@ -68,10 +68,3 @@ def delete(session: Session, storage: Storage, job_id: str) -> None:
     for location in list(locations):
         after_commit(session, partial(storage.delete, location))
     session.execute(sql_delete(Job).where(Job.id == job_id))
-
-
-def position(session: Session, job: Job) -> int:
-    """How many jobs are claimed before this queued one, plus one (fairness may still reorder)."""
-    ahead = or_(Job.priority > job.priority, (Job.priority == job.priority) & (Job.id < job.id))
-    query = select(func.count()).select_from(Job).where(Job.state == JobState.QUEUED, ahead)
-    return int(session.scalar(query) or 0) + 1

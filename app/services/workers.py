@@ -14,3 +14,9 @@ def present(session: Session, pool: str) -> bool:
     """Whether any warm worker of a pool was seen lately."""
     query = select(Worker.id).where(Worker.pool == pool, Worker.seen_at > clock(-SILENCE)).limit(1)
     return session.scalar(query) is not None
+
+
+def devices(session: Session) -> frozenset[str]:
+    """The kinds of device that training workers seen lately have."""
+    query = select(Worker.device).where(Worker.pool == "training", Worker.seen_at > clock(-SILENCE))
+    return frozenset(session.scalars(query))

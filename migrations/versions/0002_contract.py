@@ -162,14 +162,15 @@ def interventions() -> None:
     op.create_table(
         "interventions",
         sa.Column("id", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("iteration", sa.Integer(), nullable=False),
         sa.Column("changes", sa.JSON(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         *of_a_job("interventions"),
         *owned("interventions"),
         sa.PrimaryKeyConstraint("id", name="pk_interventions"),
+        sa.UniqueConstraint("job_id", "number", name="uq_interventions_job_id"),
     )
-    op.create_index("ix_interventions_job_id_id", "interventions", ["job_id", "id"])
     op.create_index("ix_interventions_tenant_id", "interventions", ["tenant_id"])
 
 

@@ -103,6 +103,13 @@ class Jobs:
         series: dict[str, Any] = answer.json()["series"]
         return series
 
+    def moment(self, job_id: str, n: int) -> dict[str, Any]:
+        """Iteration ``n`` again."""
+        answer = self.service.http.get(f"/v1/jobs/{job_id}/iterations/{n}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
     def model_hash(self, job_id: str) -> str:
         """Of the file with the final weights: equal hashes are equal bits."""
         with self.database.session(write=False) as session:

@@ -51,7 +51,8 @@ class ConstantRate(ScheduleWord):
 class Cosine(ScheduleWord):
     """Half a cosine from ``lr`` down to ``eta_min`` (Loshchilov and Hutter 2017, no restarts).
 
-    ``t_max`` is its length in iterations; by default all that follow the warm-up.
+    ``t_max`` is its length in iterations, after which it rises again; by default all that follow
+    the warm-up, and it stays at ``eta_min`` if there are more of them in the end.
     """
 
     type: Literal["cosine"] = "cosine"
@@ -59,6 +60,7 @@ class Cosine(ScheduleWord):
     t_max: Length | None = None
 
     def after_warmup(self, lr: float, n: int, iterations: int) -> float:
+        n = n if self.t_max else min(n, iterations)
         angle = math.pi * n / (self.t_max or iterations)
         return self.eta_min + (lr - self.eta_min) * (1 + math.cos(angle)) / 2
 

@@ -25,6 +25,7 @@ SCOPE = {
     "GET /v1/jobs": "read",
     "GET /v1/jobs/{job_id}": "read",
     "POST /v1/jobs/{job_id}/cancel": "train",
+    "PATCH /v1/jobs/{job_id}": "train",
     "POST /v1/jobs/{job_id}/pause": "train",
     "POST /v1/jobs/{job_id}/resume": "train",
     "DELETE /v1/jobs/{job_id}": "train",

@@ -1,0 +1,46 @@
+"""Where a job comes from: the plans that rule its iterations, and what it takes over from others.
+
+A job's course is a function of its specification and its interventions; that of a fork also of
+those of the jobs it descends from, each up to where the next one left it. All of it is kept with
+the job itself, so the others may be deleted. They share one data set, which is not repeated.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.tables import Intervention, Job
+from training.check import UNLIMITED, check
+from training.plan import Change, Leg, Plan
+
+
+def interventions(session: Session, job_ids: Sequence[str]) -> dict[str, list[Intervention]]:
+    """Those of each job, oldest first."""
+    query = select(Intervention).where(Intervention.job_id.in_(job_ids))
+    found: dict[str, list[Intervention]] = {job_id: [] for job_id in job_ids}
+    for row in session.scalars(query.order_by(Intervention.number)):
+        found[row.job_id].append(row)
+    return found
+
+
+def legs(job: Job, log: Sequence[Intervention]) -> tuple[Leg, ...]:
+    """The course of a job, from its first iteration to its last."""
+    dataset = job.spec["dataset"]
+    earlier = [
+        Leg(plan(leg["spec"] | {"dataset": dataset}, leg["interventions"]), leg["until"])
+        for leg in job.lineage
+    ]
+    return (*earlier, Leg(plan(job.spec, [spoken(row) for row in log])))
+
+
+def plan(spec: dict[str, Any], log: Sequence[dict[str, Any]]) -> Plan:
+    """What follows from a specification that was accepted before, and its interventions."""
+    changes = tuple(Change(entry["iteration"], **entry["changes"]) for entry in log)
+    return check(spec, UNLIMITED).changed(changes)
+
+
+def spoken(row: Intervention) -> dict[str, Any]:
+    """An intervention as it is kept in a lineage."""
+    return {"iteration": row.iteration, "changes": row.changes}
