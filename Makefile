@@ -46,6 +46,11 @@ test: $(VENV)/.dev ## Everything CI runs: format, lint, types, imports, tests
 	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Try the HTTP contract with 10 000 requests that differ every time
+	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
+	$(BIN)/pytest tests/app/api/test_contract.py --cases 10000 --first-seed $$(date +%s) $(ARGS)
+
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only $(CODE)

@@ -30,6 +30,22 @@ settings.load_profile("fallline")
 set_hypothesis_home_dir(ROOT / ".venv/cache/hypothesis")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--cases 10000``: how many requests the contract is tried with, on each database."""
+    parser.addoption("--cases", type=int, default=1100)
+    parser.addoption("--first-seed", type=int, default=0)
+
+
+@pytest.fixture
+def cases(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--cases"))
+
+
+@pytest.fixture
+def first_seed(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--first-seed"))
+
+
 @pytest.fixture(scope="session", params=list(KINDS))
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     with KINDS[request.param]() as database:

@@ -140,7 +140,7 @@ def complete(path: str, method: str, operation: Operation) -> None:
         operation.pop("security", None)
     may = {*ALWAYS, *(() if path in PUBLIC else (401, 403))}
     if "{" in path:
-        may.add(404)
+        may |= {404} if method == "get" else {404, 409}
     if method == "get" and path not in PUBLIC:
         responses["304"] = {"description": "The client has it: `If-None-Match` names its `ETag`."}
     if operation.get("parameters"):
