@@ -6,13 +6,18 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from training.check import Limits
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Names = Annotated[
+    frozenset[str],
+    NoDecode,  # a list with commas, not JSON
+    BeforeValidator(lambda text: words(text) if isinstance(text, str) else text),
+]
 
 
 class Settings(BaseSettings):
@@ -24,6 +29,8 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     allow_remote: bool = False
+    allowed_hosts: Names = frozenset()
+    allowed_origins: Names = frozenset()
     database_url: str = ""
     broker_url: str = ""
 
@@ -88,6 +95,11 @@ class Settings(BaseSettings):
     def storage(self) -> Path:
         """Where checkpoints and models lie."""
         return self.home / "objects"
+
+
+def words(text: str) -> frozenset[str]:
+    """The parts of a list with commas."""
+    return frozenset(word.strip().lower() for word in text.split(",") if word.strip())
 
 
 def is_loopback(host: str) -> bool:

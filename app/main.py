@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from app.api import (
+    answers,
     control,
     docs,
     health,
     iterations,
     jobs,
+    keys,
     metrics,
     models,
     monitoring,
@@ -19,7 +21,10 @@ from app.api import (
 )
 from app.api.conditional import Conditional
 from app.api.context import RequestContext
-from app.api.deps import authenticate, no_nul
+from app.api.deps import authenticated, no_nul
+from app.api.door import Door
+from app.api.hosts import Hosts
+from app.api.keyring import Keyring
 from app.api.traffic import Measured, Traffic
 from app.config import Settings, get_settings
 from app.db import Database
@@ -42,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         summary="Training as a service",
         lifespan=lifespan,
-        dependencies=[Depends(authenticate), Depends(no_nul)],
+        dependencies=[Depends(authenticated), Depends(no_nul)],
         redirect_slashes=False,
         openapi_url=None,
         docs_url=None,
@@ -52,12 +57,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.database = Database(settings.database_url)
     app.state.storage = Storage(settings.storage)
     app.add_middleware(Conditional)
+    keyring = Keyring(app.state.database)
+    app.add_middleware(Door, hosts=Hosts(settings), keyring=keyring)
     app.add_middleware(
-        RequestContext, max_body_bytes=settings.max_body_bytes, failed=problems.unexpected
+        RequestContext, max_body_bytes=settings.max_body_bytes, failed=problems.outside
     )
     app.state.traffic = Traffic()
     app.add_middleware(Measured, traffic=app.state.traffic)
     problems.install(app)
-    for noun in (docs, health, monitoring, jobs, control, metrics, iterations, models, predictions):
+    nouns = (docs, health, monitoring, jobs, control, metrics, iterations, models, predictions)
+    for noun in (*nouns, keys):
         app.include_router(noun.router)
+    answers.guarded(app.routes)
     return app

@@ -39,7 +39,7 @@ def migrate(settings: Settings) -> None:
             session.add(tenant)
             session.flush()
             # Written before the commit: a key that nobody can read would be lost for ever.
-            write_private(settings.home / "key", mint(session, tenant.id))
+            write_private(settings.home / "key", mint(session, tenant.id).secret)
     database.dispose()
 
 

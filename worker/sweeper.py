@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app import queue
 from app.config import Settings
 from app.db import Database, after_commit, clock
-from app.services import counters
+from app.services import answers, counters
 from app.services.control import move
 from app.tables import HELD, Job, JobState, Task, TaskState, Worker
 
@@ -44,6 +44,7 @@ class Sweeper:
         with self.database.session() as session:
             session.execute(delete(Task).where(Task.finished_at < clock(-ANSWERS_KEPT)))
             session.execute(delete(Worker).where(Worker.seen_at < clock(-SILENT_WORKERS_KEPT)))
+            answers.sweep(session)
             counters.fold(session)
         self.ring()
 

@@ -5,13 +5,15 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from app.errors import Invalid, WrongMediaType
-from training.mistakes import MOST, Mistake, escaped
+from training.mistakes import MOST, Mistake, escaped, translate
+
+Model = TypeVar("Model", bound=BaseModel)
 
 ESCAPES = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 """Only an escape can bring into JSON what ``UNKEPT`` finds; a body without one is not searched."""
@@ -57,6 +59,15 @@ def unkept(document: Any) -> Iterator[Mistake]:
                     yield Mistake(at, "unsupported_character", sentence)
                 else:
                     waiting.append((f"{at}/{escaped(key)}", item))
+
+
+def read(body: Any, model: type[Model]) -> Model:
+    """The body as a document of ours; raises ``Invalid`` with every mistake."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        found = translate(error, model, body)
+        raise Invalid("the request has mistakes", found) from error
 
 
 def described(model: type[BaseModel], **examples: Any) -> dict[str, Any]:

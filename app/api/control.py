@@ -1,14 +1,13 @@
 """What a job is told to do."""
 
-from fastapi import APIRouter
-
+from app.api.answers import Router
 from app.api.deps import Writing
 from app.api.jobs import document
 from app.api.openapi import refusals
 from app.api.schemas import JobDocument
 from app.services import control
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
+router = Router(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 
 
 @router.post("/cancel", status_code=202, operation_id="cancel_job", responses=refusals(409))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.db import Database
 from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from app.services import keys
+from app.services import answers
 from app.services.keys import Principal
 from app.storage import Storage
 from training.mistakes import Mistake
@@ -20,6 +20,7 @@ PUBLIC = frozenset(
 )
 """The only paths that need no key. A new route is closed until it is named here."""
 
+KEY_NEEDED = "a key is needed: `Authorization: Bearer <key>`"
 bearer = HTTPBearer(auto_error=False, description="A key of the service")
 
 
@@ -53,19 +54,16 @@ StorageDep = Annotated[Storage, Depends(get_storage)]
 RequestId = Annotated[str, Depends(get_request_id)]
 
 
-def authenticate(
+def authenticated(
     request: Request,
-    database: DatabaseDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
 ) -> None:
-    """Default-deny: runs before every route; only the public ones need no key."""
-    if request.scope["route"].path in PUBLIC:
-        return
-    if credentials is None:
-        raise Unauthenticated("a key is needed: `Authorization: Bearer <key>`")
-    with database.session(write=False) as session:
-        principal = keys.authenticate(session, credentials.credentials)
-    request.state.principal = principal
+    """Runs before every route: ``app.api.door`` has found out who asks, or the path is public.
+
+    The door stands before the routes, so this holds; were it ever left out, nothing is open.
+    """
+    if request.scope["route"].path not in PUBLIC and not hasattr(request.state, "principal"):
+        raise Unauthenticated(KEY_NEEDED)
 
 
 def no_nul(request: Request) -> None:
@@ -105,9 +103,32 @@ def get_reading(database: DatabaseDep, principal: Reader) -> Iterator[Session]:
         yield session
 
 
-def get_writing(database: DatabaseDep, principal: Trainer) -> Iterator[Session]:
+def get_writing(request: Request, database: DatabaseDep, principal: Trainer) -> Iterator[Session]:
     """A transaction that commits before the answer leaves."""
     with database.session(principal.tenant_id) as session:
+        begin(request, session, principal)
+        yield session
+
+
+def begin(request: Request, session: Session, principal: Principal) -> None:
+    """The first thing in every transaction that changes something (``app.api.answers``)."""
+    attempt: answers.Attempt | None = getattr(request.state, "attempt", None)
+    if attempt is not None:
+        answers.begin(session, principal.tenant_id, attempt)
+
+
+def get_surveying(database: DatabaseDep, _: Admin) -> Iterator[Session]:
+    """A reading transaction that sees the rows of every tenant."""
+    with database.session(write=False) as session:
+        yield session
+
+
+def get_administering(
+    request: Request, database: DatabaseDep, principal: Admin
+) -> Iterator[Session]:
+    """A writing transaction that sees the rows of every tenant."""
+    with database.session() as session:
+        begin(request, session, principal)
         yield session
 
 
@@ -121,6 +142,8 @@ def get_predicting(database: DatabaseDep, principal: Caller) -> Iterator[Session
 Reading = Annotated[Session, Depends(get_reading, scope="function")]
 Writing = Annotated[Session, Depends(get_writing, scope="function")]
 Predicting = Annotated[Session, Depends(get_predicting, scope="function")]
+Surveying = Annotated[Session, Depends(get_surveying, scope="function")]
+Administering = Annotated[Session, Depends(get_administering, scope="function")]
 
 # Of every list.
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries a page.")]

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from anyio import sleep, to_thread
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
+from app.api.answers import Router
 from app.api.deps import DatabaseDep, Reader, Reading, RequestId, SettingsDep, Writing
 from app.api.openapi import refusals
 from app.api.schemas import (
@@ -24,7 +25,7 @@ from app.services import jobs, tasks
 from app.services.keys import Principal
 from app.tables import Task, TaskState
 
-router = APIRouter(prefix="/v1", tags=["iterations"])
+router = Router(prefix="/v1", tags=["iterations"])
 
 POLL = 0.02
 """Seconds between looks at the task: a replay of a small job takes about as long."""

@@ -1,8 +1,9 @@
 """Jobs: submit, look, change, delete."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from sqlalchemy.orm import Session
 
+from app.api.answers import Router
 from app.api.body import Body, described
 from app.api.deps import After, Limit, Reading, RequestId, SettingsDep, StorageDep, Writing
 from app.api.openapi import refusals
@@ -13,7 +14,7 @@ from app.services.standing import standings
 from app.tables import Job
 from training.spec import JobSpec
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = Router(prefix="/v1/jobs", tags=["jobs"])
 
 CREATE = described(
     JobSpec,

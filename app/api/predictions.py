@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query
-from pydantic import Field, ValidationError
+from fastapi import Depends, Path, Query
+from pydantic import Field
 
 from app import inference
-from app.api.body import Body, described
+from app.api.answers import Router
+from app.api.body import Body, described, read
 from app.api.deps import Predicting, Reading, SettingsDep, StorageDep
 from app.api.schemas import Document
 from app.config import Settings
@@ -14,9 +15,9 @@ from app.errors import Invalid
 from app.services import jobs, models
 from app.storage import Storage
 from app.tables import ModelVersion
-from training.mistakes import Mistake, translate
+from training.mistakes import Mistake
 
-router = APIRouter(prefix="/v1", tags=["predictions"])
+router = Router(prefix="/v1", tags=["predictions"])
 
 
 class PredictionRequest(Document):
@@ -28,11 +29,7 @@ class PredictionRequest(Document):
 
 def asked(body: Body) -> PredictionRequest:
     """The body as a request; raises ``Invalid`` with every mistake."""
-    try:
-        return PredictionRequest.model_validate(body)
-    except ValidationError as error:
-        found = translate(error, PredictionRequest, body)
-        raise Invalid("the request has mistakes", found) from error
+    return read(body, PredictionRequest)
 
 
 Asked = Annotated[PredictionRequest, Depends(asked)]

@@ -1,5 +1,6 @@
 """Every failure as ``application/problem+json`` (RFC 9457); none tells what only we should know."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -22,12 +23,14 @@ FORMS = SENTENCES | {"int_parsing": WHOLE, "int_parsing_size": WHOLE}
 
 def install(app: FastAPI) -> None:
     """Registers the handlers."""
-    app.add_exception_handler(ServiceError, refused)
-    app.add_exception_handler(RequestValidationError, misread)
-    app.add_exception_handler(HTTPException, not_routed)
-    app.add_exception_handler(exc.OperationalError, database_away)
-    app.add_exception_handler(exc.InterfaceError, database_away)
-    app.add_exception_handler(exc.TimeoutError, database_away)  # every connection is in use
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+def outside(request: Request, error: Exception) -> JSONResponse:
+    """The same for what was raised before a route was found, and for what nobody foresaw."""
+    handler = next((HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS), unexpected)
+    return handler(request, error)
 
 
 def answer(
@@ -81,3 +84,13 @@ def unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error", exc_info=error)
     detail = "something went wrong on our side; the request id leads to the cause"
     return refused(request, ServiceError(detail))
+
+
+HANDLERS: dict[type, Callable[[Request, Exception], JSONResponse]] = {
+    ServiceError: refused,
+    RequestValidationError: misread,
+    HTTPException: not_routed,
+    exc.OperationalError: database_away,
+    exc.InterfaceError: database_away,
+    exc.TimeoutError: database_away,  # every connection is in use
+}

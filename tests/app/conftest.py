@@ -47,7 +47,7 @@ def new_key(
             owner = Tenant(id=new_id("tnt"), name=tenant)
             session.add(owner)
             session.flush()
-        return mint(session, owner.id, scopes, expires_at)
+        return mint(session, owner.id, scopes, expires_at).secret
 
 
 @pytest.fixture

@@ -43,6 +43,11 @@ SCOPE = {
     "POST /v1/models/{name}/predict": "predict",
     "POST /v1/models/{name}/versions/{version}/predict": "predict",
     "GET /metrics": "admin",
+    "POST /v1/keys": "admin",
+    "GET /v1/keys": "admin",
+    "DELETE /v1/keys/{key_id}": "admin",
+    "POST /v1/tenants": "admin",
+    "GET /v1/tenants": "admin",
 }
 
 

@@ -15,8 +15,7 @@ from tests.app.test_db import Tenants
 
 def test_a_key_says_who_asks_and_what_they_may_do(rows: Database, tenants: Tenants) -> None:
     with rows.session() as session:
-        secret = mint(session, tenants[1], ("read",))
-        session.flush()
+        secret = mint(session, tenants[1], ("read",)).secret
         principal = authenticate(session, secret)
     assert re.fullmatch(r"fl_[0-9a-z]{26}_[A-Za-z0-9_-]{43}", secret)
     assert principal.tenant_id == tenants[1]
@@ -26,7 +25,7 @@ def test_a_key_says_who_asks_and_what_they_may_do(rows: Database, tenants: Tenan
 
 def test_only_the_digest_is_kept(rows: Database, tenants: Tenants) -> None:
     with rows.session() as session:
-        secret = mint(session, tenants[1])
+        secret = mint(session, tenants[1]).secret
     with rows.session(tenants[1], write=False) as session:
         key = session.scalars(select(ApiKey)).one()
     assert key.digest == digest(secret)
@@ -36,8 +35,9 @@ def test_only_the_digest_is_kept(rows: Database, tenants: Tenants) -> None:
 
 def test_a_key_is_valid_until_it_expires_or_is_revoked(rows: Database, tenants: Tenants) -> None:
     with rows.session() as session:
-        secret = mint(session, tenants[1], expires_at=datetime.now(UTC) + timedelta(minutes=1))
-        session.flush()
+        secret = mint(
+            session, tenants[1], expires_at=datetime.now(UTC) + timedelta(minutes=1)
+        ).secret
         assert authenticate(session, secret).tenant_id == tenants[1]
         for change in ({"expires_at": clock(-0.01)}, {"expires_at": None, "revoked_at": clock()}):
             session.execute(update(ApiKey).where(ApiKey.tenant_id == tenants[1]).values(**change))
@@ -55,6 +55,6 @@ def test_what_is_no_key_is_refused(secret: str, rows: Database) -> None:
 
 def test_two_keys_share_nothing(rows: Database, tenants: Tenants) -> None:
     with rows.session() as session:
-        one, two = (mint(session, tenants[1]) for _ in range(2))
+        one, two = (mint(session, tenants[1]).secret for _ in range(2))
     assert one.split("_")[1] != two.split("_")[1]
     assert one[-43:] != two[-43:]

@@ -1,0 +1,67 @@
+"""What stands before every route: is it meant for us, who asks, and not too often?
+
+One ASGI layer, so that it holds for every method of every path, also for those that do not exist.
+"""
+
+import time
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers
+from starlette.routing import compile_path
+
+from app.api.asgi import App, Message, Receive, Scope, Send
+from app.api.deps import KEY_NEEDED, PUBLIC
+from app.api.hosts import Hosts
+from app.api.keyring import FRESH, Keyring
+from app.errors import Unauthenticated
+
+OPEN = [compile_path(path)[0] for path in PUBLIC]
+
+
+class Door:
+    """Default-deny: only the public paths are served without a key."""
+
+    def __init__(self, app: App, hosts: Hosts, keyring: Keyring) -> None:
+        self.app = app
+        self.hosts = hosts
+        self.keyring = keyring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets a request in, or raises why not."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            self.hosts.check(headers)
+            if not is_open(scope["path"]):
+                secret = bearer_of(headers)
+                scope["state"]["principal"] = await self.keyring.principal(secret)
+                if scope["method"] in ("GET", "HEAD"):
+                    send = self.watched(secret, send)
+        await self.app(scope, receive, send)
+
+    def watched(self, secret: str, send: Send) -> Send:
+        """A ``send`` that shows nothing to a key that has ended since the request began: streams
+        last for hours. (An answer to a change is sent: the change has been made.)"""
+        checked = time.monotonic()
+
+        async def watched_send(message: Message) -> None:
+            nonlocal checked
+            if time.monotonic() - checked > FRESH:
+                await self.keyring.principal(secret)
+                checked = time.monotonic()
+            await send(message)
+
+        return watched_send
+
+
+def is_open(path: str) -> bool:
+    """Whether a path needs no key."""
+    return any(pattern.match(path) for pattern in OPEN)
+
+
+def bearer_of(headers: Headers) -> str:
+    """The secret that a request brings; raises ``Unauthenticated``."""
+    given: Iterable[str] = headers.getlist("authorization")
+    scheme, _, secret = next(iter(given), "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unauthenticated(KEY_NEEDED)
+    return secret.strip()
