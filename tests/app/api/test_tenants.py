@@ -48,7 +48,7 @@ def called(client: httpx2.Client, operation: str, things: dict[str, str]) -> htt
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path, f"{operation}: say what another tenant owns there"
     json = {"inputs": [[1.0]]} if method == "POST" else None
-    params = {"weight": "0.weight"} if path.endswith("/explain") else None
+    params = {"weight": "0.weight[0,0]"} if path.endswith("/explain") else None
     headers = {"X-Request-Id": "same"}
     return client.request(method, path, json=json, params=params, headers=headers)
 
