@@ -56,7 +56,7 @@ def called(client: httpx2.Client, operation: str, **headers: str) -> httpx2.Resp
     method, path = operation.split(" ", 1)
     body: Any = TINY if operation == "POST /v1/jobs" else {"inputs": [[1.0]]}
     headers = {"X-Request-Id": "same", **headers}
-    json = body if method == "POST" else None
+    json = body if method in {"POST", "PATCH"} else None
     return client.request(method, re.sub(r"\{[^}]*\}", "1", path), json=json, headers=headers)
 
 
