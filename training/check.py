@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from training import check_model, inline
 from training.bounds import oversized
 from training.bundled import bundled
-from training.catalog import BUNDLED, Facts, ShapeError
-from training.catalog.losses import CrossEntropy
+from training.catalog import BUNDLED, Classes, Facts, ShapeError, Target
+from training.catalog.metrics import DEFAULT_METRICS
 from training.mistakes import Mistake, Mistakes, translate, unknown
-from training.plan import METRICS, LayerPlan, Misfit, Plan, follow
-from training.spec import InlineData, JobSpec, Split
+from training.plan import LayerPlan, Misfit, Plan, follow
+from training.spec import InlineData, JobSpec
+from training.splits import dealt, shares, without_examples
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Check:
         if facts is None or rows is None or layers is None or batch_size is None or not iterations:
             return None
         spec = self.spec
-        metrics = spec.metrics if spec.metrics is not None else METRICS[type(facts.target)]
+        metrics = DEFAULT_METRICS[type(facts.target)] if spec.metrics is None else spec.metrics
         every = min(spec.evaluate_every or math.ceil(rows["train"] / batch_size), iterations)
         return Plan(spec, facts, layers, rows, batch_size, iterations, every, tuple(metrics))
 
@@ -124,18 +125,19 @@ class Check:
         if "dataset" in self.bad:
             return None
         if not isinstance(spec.dataset, str):
-            return self.inline_facts(spec.dataset)
-        if spec.dataset not in BUNDLED:
+            facts = self.inline_facts(spec.dataset)
+        elif spec.dataset in BUNDLED:
+            facts = BUNDLED[spec.dataset]
+        else:
             self.say("/dataset", "unknown_name", unknown(spec.dataset, list(BUNDLED)))
             return None
-        facts = BUNDLED[spec.dataset]
-        if "loss" not in self.bad and (reason := spec.loss.fits(facts.target)):
+        if facts and "loss" not in self.bad and (reason := spec.loss.fits(facts.target)):
             self.say("/loss", "loss_target_mismatch", reason)
         return facts
 
     def inline_facts(self, data: InlineData) -> Facts | None:
         """The facts of data that stand in the specification itself; the loss says what y is."""
-        classes = isinstance(self.spec.loss, CrossEntropy)
+        classes = self.spec.loss.classes
         if "loss" in self.bad:
             classes = any(isinstance(label, str) for label in data.y)
         try:
@@ -156,7 +158,17 @@ class Check:
         if rows["train"] < 1:
             self.say("/split", "empty_split", f"leaves no example of {facts.rows} to train on")
             return None
+        self.classes(facts.target, rows)
         return rows
+
+    def classes(self, target: Target, rows: dict[str, int]) -> None:
+        """Whether every class is among the examples that are trained on, where that is known."""
+        if not isinstance(target, Classes) or not target.counts:
+            return
+        train = dealt(target.counts, rows)["train"]
+        absent = [label for label, count in zip(target.labels, train, strict=True) if not count]
+        if absent:
+            self.say("/split", "class_absent", without_examples(absent))
 
     def batch_size(self, rows: dict[str, int] | None) -> int | None:
         """Examples an iteration."""
@@ -190,24 +202,31 @@ class Check:
 
     def evaluation(self, facts: Facts) -> None:
         """Whether the metrics fit the target, and what early stopping watches is measured."""
-        spec, known = self.spec, METRICS[type(facts.target)]
+        spec = self.spec
         if "loss" in self.bad and facts.inline:
             return  # whether y holds classes or numbers was a guess
         if "metrics" not in self.bad:
-            for i, name in enumerate(spec.metrics or ()):
-                if name not in known:
-                    sentence = f"`{name}` does not fit this target; known are {', '.join(known)}"
-                    self.say(f"/metrics/{i}", "metric_target_mismatch", sentence)
+            self.metrics(facts.target)
         if spec.early_stopping is None or self.bad & {"early_stopping", "metrics", "split"}:
             return
         if spec.split.validation == 0:
             sentence = "needs validation data: set `split.validation` above 0"
             self.say("/early_stopping", "conflict", sentence)
-        measured = spec.metrics if spec.metrics is not None else known
-        watched = ["validation_loss", *(f"validation_{name}" for name in measured)]
+        measured = DEFAULT_METRICS[type(facts.target)] if spec.metrics is None else spec.metrics
+        watched = ["validation_loss", *(f"validation_{metric.type}" for metric in measured)]
         if spec.early_stopping.metric not in watched:
             sentence = unknown(spec.early_stopping.metric, watched)
             self.say("/early_stopping/metric", "unknown_name", sentence)
+
+    def metrics(self, target: Target) -> None:
+        """Whether the metrics can be measured on this target, each once."""
+        seen = set[str]()
+        for i, metric in enumerate(self.spec.metrics or ()):
+            if reason := metric.fits(target):
+                self.say(f"/metrics/{i}", "metric_target_mismatch", reason)
+            elif metric.type in seen:
+                self.say(f"/metrics/{i}", "conflict", f"`{metric.type}` is measured twice")
+            seen.add(metric.type)
 
     def layers(self, facts: Facts, batch_size: int | None) -> tuple[LayerPlan, ...] | None:
         """The layers with their shapes, as far as they fit; ``None`` when they do not."""
@@ -261,13 +280,13 @@ class Check:
         loss = self.spec.loss
         if {"model", "loss"} & self.bad or loss.fits(facts.target):
             return
+        if loss.after not in (None, layers[-1].word.type):
+            sentence = (
+                f"{loss.type} expects what {loss.after} puts out: make that the last layer, "
+                "or use cross_entropy, which takes any numbers"
+            )
+            self.say("/loss", "conflict", sentence)
         try:
             loss.check(layers[-1].output_shape, facts.target)
         except ShapeError as error:
             self.say(at, "shape_mismatch", str(error))
-
-
-def shares(split: Split, rows: int) -> dict[str, int]:
-    """Examples in each split, rounded to the nearest whole one."""
-    validation, test = round(rows * split.validation), round(rows * split.test)
-    return {"train": rows - validation - test, "validation": validation, "test": test}

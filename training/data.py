@@ -11,16 +11,22 @@ from torch import Tensor
 
 from training import inline
 from training.bundled import bundled
+from training.catalog import Classes
 from training.check_model import embedding, unfit
 from training.numerics import Numerics
 from training.plan import Plan
 from training.randomness import permutation
+from training.splits import HELD_BACK, evenly, without_examples
 
 Floats = NDArray[np.float64]
 
 
 class UnfitData(ValueError):
     """The data cannot be trained on as the specification says; the message says where and why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Data:
-    """The splits of a job's data set that have any row, and how they were prepared."""
+    """The splits of a job's data set that have any row, and how they were prepared.
+
+    ``class_counts``: examples of each class in the training split; empty where the target is none.
+    """
 
     parts: dict[str, Part]
     preparation: Preparation
+    class_counts: NDArray[np.int64]
 
 
 def load(plan: Plan, numerics: Numerics) -> Data:
@@ -67,6 +77,7 @@ def load(plan: Plan, numerics: Numerics) -> Data:
     refuse_strangers(plan, x)
     rows = split(plan, y)
     preparation = fit(plan, x[rows["train"]], y[rows["train"]])
+    counts = class_counts(plan, y[rows["train"]])
     x = preparation.inputs(x)
     if plan.task == "regression":
         y = preparation.targets(y)
@@ -76,7 +87,20 @@ def load(plan: Plan, numerics: Numerics) -> Data:
         for name, index in rows.items()
         if len(index)
     }
-    return Data(parts, preparation)
+    return Data(parts, preparation, counts)
+
+
+def class_counts(plan: Plan, y: NDArray[Any]) -> NDArray[np.int64]:
+    """Examples of each class that are trained on; ``UnfitData`` where there are none of one (which
+    nobody had counted when the specification was checked)."""
+    if not isinstance(plan.facts.target, Classes):
+        return np.zeros(0, dtype=np.int64)
+    labels = plan.facts.target.labels
+    counts = np.bincount(y, minlength=len(labels))
+    absent = [label for label, count in zip(labels, counts, strict=True) if not count]
+    if absent:
+        raise UnfitData("class_absent", f"the split {without_examples(absent)}")
+    return counts
 
 
 def refuse_strangers(plan: Plan, x: Floats) -> None:
@@ -84,7 +108,7 @@ def refuse_strangers(plan: Plan, x: Floats) -> None:
     word = embedding(plan.layers)
     for place, sentence in unfit(x, word.num_embeddings) if word else ():
         where = ", ".join(str(i) for i in place)
-        raise UnfitData(f"the data do not fit the embedding: x[{where}] = {sentence}")
+        raise UnfitData("unfit_data", f"the data do not fit the embedding: x[{where}] = {sentence}")
 
 
 def raw(plan: Plan) -> tuple[Floats, NDArray[Any]]:
@@ -106,16 +130,10 @@ def split(plan: Plan, y: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
     if plan.task == "classification":
         order = order[np.argsort(y[order], kind="stable")]
     rows = {}
-    for name in ("test", "validation"):
+    for name in HELD_BACK:
         taken = evenly(len(order), plan.rows[name])
         rows[name], order = np.sort(order[taken]), order[~taken]
     return {"train": np.sort(order), "validation": rows["validation"], "test": rows["test"]}
-
-
-def evenly(n: int, count: int) -> NDArray[np.bool_]:
-    """A mask of length n with ``count`` marks at equal distances."""
-    steps = (np.arange(n + 1) * count + n // 2) // n
-    return np.diff(steps) > 0
 
 
 def fit(plan: Plan, x: Floats, y: NDArray[Any]) -> Preparation:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jvp
 
-from training.data import Part
-from training.losses import LOSS
+from training.data import Data
+from training.losses import LOSS, class_logits, loss_weights
 from training.network import Network, Tensors
+from training.numerics import Numerics
 from training.plan import Plan
 
 STEP = 1e-6
@@ -54,8 +55,11 @@ class Explanation:
 class Chain:
     """The network at fixed weights and one example, in float64."""
 
-    def __init__(self, plan: Plan, parameters_P: Tensor, buffers: Tensors, part: Part, i: int):
+    def __init__(self, plan: Plan, parameters_P: Tensor, buffers: Tensors, data: Data, i: int):
+        part = data.parts["train"]
         self.plan = plan
+        exact = Numerics(part.x.device, torch.float64)
+        self.loss_weights = loss_weights(plan.spec.loss, data.class_counts, exact)
         self.network = Network(plan.layers)
         self.parameters = self.network.views(parameters_P.double())
         self.buffers = {n: b.double() if b.is_floating_point() else b for n, b in buffers.items()}
@@ -134,8 +138,9 @@ class Chain:
         """Of each class, where the target is one."""
         if self.plan.task != "classification":
             return None
-        return outputs.softmax(1).flatten().tolist()
+        return class_logits(outputs).softmax(1).flatten().tolist()
 
     def loss_of(self, output: Tensor) -> Tensor:
         """C, as the job minimises it."""
-        return LOSS[self.plan.spec.loss.type](self.plan.spec.loss, output, self.y)
+        word = self.plan.spec.loss
+        return LOSS[word.type](word, output, self.y, self.loss_weights)

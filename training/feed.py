@@ -3,7 +3,8 @@
 import torch
 
 from training.catalog.layers import Dropout
-from training.data import Part
+from training.data import Data
+from training.losses import loss_weights
 from training.network import Tensors
 from training.numerics import Numerics
 from training.optimizers import RULES
@@ -19,11 +20,12 @@ together."""
 class Feed:
     """Batches, noise and hyper-parameters of a job by iteration number."""
 
-    def __init__(self, plan: Plan, train: Part, numerics: Numerics) -> None:
+    def __init__(self, plan: Plan, data: Data, numerics: Numerics) -> None:
         self.plan = plan
-        self.train = train
+        self.train = data.parts["train"]
+        self.loss_weights = loss_weights(plan.spec.loss, data.class_counts, numerics)
         self.numerics = numerics
-        self.stream = BatchStream(len(train.rows), plan.batch_size, plan.spec.seed)
+        self.stream = BatchStream(len(self.train.rows), plan.batch_size, plan.spec.seed)
         self.chunk = range(0)
         self.index_NB = self.hyper_NH = numerics.zeros(0)
         self.hyper_names: list[str] = []
@@ -43,7 +45,7 @@ class Feed:
             rows_B = self.index_NB[at]
             x, y = x.index_select(0, rows_B), y.index_select(0, rows_B)
         hyper = dict(zip(self.hyper_names, self.hyper_NH[at].unbind(), strict=True))
-        return Inputs(x, y, self.noise(n), hyper)
+        return Inputs(x, y, self.noise(n), hyper, self.loss_weights)
 
     def fill(self, n: int) -> None:
         """Prepares the chunk of iterations that holds ``n``."""
@@ -54,8 +56,9 @@ class Feed:
             indices = self.stream.indices(start, len(self.chunk))
             self.index_NB = self.numerics.integers(indices)
         optimizer, plan = self.plan.spec.optimizer, self.plan
-        rule = RULES[optimizer.type]
-        rows = [rule.hyper(optimizer, plan.learning_rate(i), i) for i in self.chunk]
+        rule, clip = RULES[optimizer.type], self.plan.spec.clip_grad_norm
+        constant = {} if clip is None else {"clip_grad_norm": clip}
+        rows = [rule.hyper(optimizer, plan.learning_rate(i), i) | constant for i in self.chunk]
         self.hyper_names = list(rows[0])
         table = torch.tensor([list(row.values()) for row in rows], dtype=torch.float64)
         self.hyper_NH = table.to(self.numerics.device, self.numerics.dtype)

@@ -4,6 +4,7 @@ Imports no torch: validation uses it too.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ def facts(data: InlineData, *, classes: bool, limit: int) -> Facts:
     wrong: list[Mistake] = []
     x = numbers(data.x, "/x", wrong)
     y = None if classes else numbers(data.y, "/y", wrong)
-    labels = label_set(data.y, wrong) if classes else ()
+    counts = label_counts(data.y, wrong) if classes else {}
     if not data.x:
         wrong.append(Mistake("/x", "too_small", "at least one example is needed"))
     if len(data.x) != len(data.y):
@@ -43,7 +44,9 @@ def facts(data: InlineData, *, classes: bool, limit: int) -> Facts:
         wrong.append(Mistake("", "limit_exceeded", sentence))
     if wrong or x is None:
         raise Mistakes(wrong)
-    target: Target = Classes(labels) if y is None else Values(math.prod(y.shape[1:]))
+    target: Target = Classes(tuple(counts), tuple(counts.values()))
+    if y is not None:
+        target = Values(math.prod(y.shape[1:]))
     return Facts(len(x), example_shape(x), target, inline=True)
 
 
@@ -62,21 +65,21 @@ def example_shape(x: NDArray[np.float64]) -> Shape:
     return x.shape[1:] or (1,)
 
 
-def label_set(y: list[Any], wrong: list[Mistake]) -> tuple[int | str, ...]:
-    """The distinct labels, sorted; whole numbers or strings, not both."""
+def label_counts(y: list[Any], wrong: list[Mistake]) -> dict[int | str, int]:
+    """The distinct labels, sorted, and how often each occurs: whole numbers, or strings."""
     bad = [
         Mistake(f"/y/{i}", "wrong_type", "a class is a whole number or a string")
         for i, value in enumerate(y)
         if type(unwrapped(value)) not in (int, str)
     ][:MOST]
     wrong.extend(bad)
-    distinct = set() if bad else {unwrapped(value) for value in y}
-    if len({type(label) for label in distinct}) > 1:
+    counts = Counter(() if bad else map(unwrapped, y))
+    if len({type(label) for label in counts}) > 1:
         wrong.append(Mistake("/y", "wrong_type", "classes are all numbers or all strings"))
-        return ()
-    if not bad and len(distinct) == 1:
+        return {}
+    if len(counts) == 1:
         wrong.append(Mistake("/y", "one_class", "all examples have the same class"))
-    return tuple(sorted(distinct))
+    return dict(sorted(counts.items()))
 
 
 def unwrapped(label: Any) -> Any:

@@ -172,6 +172,11 @@ def softmax(word: activations.Softmax, x: Tensor, own: Own) -> Tensor:
     return x.softmax(word.dim)
 
 
+def log_softmax(word: activations.LogSoftmax, x: Tensor, own: Own) -> Tensor:
+    """Along one axis, without the underflow of a logarithm after a softmax."""
+    return x.log_softmax(word.dim)
+
+
 def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[[Any, Tensor, Own], Tensor]:
     """A layer that owns nothing and looks at one number at a time."""
     return lambda word, x, own: function(x)
@@ -205,6 +210,7 @@ FORWARD: dict[str, Callable[[Any, Tensor, Own], Tensor]] = {
     "tanh": elementwise(torch.tanh),
     "sigmoid": elementwise(torch.sigmoid),
     "softmax": softmax,
+    "log_softmax": log_softmax,
     "batch_norm1d": batch_norm,
     "batch_norm2d": batch_norm,
     "layer_norm": layer_norm,

@@ -93,7 +93,8 @@ def either(first: Mistake, second: Mistake) -> Mistake:
 def explained(mistake: Mistake, found: Iterable[str]) -> bool:
     """The other arm of a union matched in form, and its findings lie deeper."""
     below = mistake.pointer + "/"
-    return mistake.code == "wrong_type" and any(at.startswith(below) for at in found)
+    of_form = mistake.code in ("wrong_type", "unknown_name")
+    return of_form and any(at.startswith(below) for at in found)
 
 
 def sentence(detail: ErrorDetails, model: type[BaseModel], raw: Any) -> Mistake:

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import platform
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,16 +16,46 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Numerics:
-    """Device and floating-point type of one job; every tensor of a job is made here."""
+    """Device and floating-point types of one job; every tensor of a job is made here.
+
+    ``layers``: in what the layers of a training step compute, where that is narrower than what
+    weights, loss and optimizer are kept in.
+    """
 
     device: torch.device
     dtype: torch.dtype = torch.float32
+    layers: torch.dtype | None = None
 
     @classmethod
-    def on(cls, device: Literal["auto", "cpu", "cuda"] = "auto") -> "Numerics":
-        """``auto`` is CUDA when there is one."""
+    def on(
+        cls,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Literal["fp32", "bf16", "auto"] = "fp32",
+    ) -> "Numerics":
+        """``auto`` is CUDA where there is one; ``Unavailable``: bf16 on a device without."""
         kind = available_device() if device == "auto" else device
-        return cls(torch.device(kind))
+        return cls(torch.device(kind)).at(precision)
+
+    def at(self, precision: Literal["fp32", "bf16", "auto"]) -> "Numerics":
+        """The same with layers of this precision."""
+        kind: Literal["cpu", "cuda"] = "cuda" if self.device.type == "cuda" else "cpu"
+        narrow = narrows(precision, kind, has_bf16=has_bf16(kind))
+        return replace(self, layers=torch.bfloat16 if narrow else None)
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """What was chosen."""
+        return "fp32" if self.layers is None else "bf16"
+
+    def narrowed(self) -> AbstractContextManager[Any]:
+        """Where the forward pass of a training step runs: matrix products and convolutions are
+        computed in ``layers``, and what would suffer (sums, logarithms) in float32.
+
+        Nothing is cached between operations: a cached tensor would be a constant of the trace.
+        """
+        if self.layers is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.layers, cache_enabled=False)
 
     def floats(self, values: NDArray[Any]) -> Tensor:
         """A tensor of this job's floating-point type, rounded once from ``values``."""
@@ -45,6 +76,7 @@ class Numerics:
             f"numpy {np.__version__}",
             platform.machine(),
             str(self.dtype),
+            f"layers {self.layers or self.dtype}",
             f"threads {torch.get_num_threads()}",
         ]
         if self.device.type == "cuda":
@@ -57,6 +89,24 @@ class Numerics:
 def available_device() -> Literal["cpu", "cuda"]:
     """The best device of this process."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Unavailable(RuntimeError):
+    """This process cannot compute as the job asks; the message says why."""
+
+
+def narrows(
+    precision: Literal["fp32", "bf16", "auto"], device: Literal["cpu", "cuda"], *, has_bf16: bool
+) -> bool:
+    """Whether layers compute in bfloat16: ``auto`` chooses it only where it is fast."""
+    if precision == "bf16" and not has_bf16:
+        raise Unavailable(f"this {device} device has no bfloat16; use precision fp32 or auto")
+    return precision == "bf16" or (precision == "auto" and device == "cuda" and has_bf16)
+
+
+def has_bf16(device: Literal["cpu", "cuda"]) -> bool:
+    """Whether a device computes in bfloat16 itself; a CPU can always, if slowly."""
+    return device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def processor() -> str:

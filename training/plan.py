@@ -8,15 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from training.catalog import Buffer, Classes, Facts, Parameter, Shape, ShapeError, Target, Values
+from training.catalog import Buffer, Classes, Facts, Parameter, Shape, ShapeError
 from training.catalog.layers import Embedding, LayerWord, Residual
-from training.spec import JobSpec, MetricName, Model
-
-METRICS: dict[type[Target], tuple[MetricName, ...]] = {
-    Classes: ("accuracy",),
-    Values: ("mse", "mae", "r2"),
-}
-"""What can be measured on each kind of target; all of it, unless the specification chooses."""
+from training.catalog.metrics import MetricWord
+from training.spec import JobSpec, Model
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ class Plan:
     batch_size: int
     iterations: int
     evaluate_every: int
-    metrics: tuple[str, ...]
+    metrics: tuple[MetricWord, ...]
 
     changes: tuple[Change, ...] = ()
     scheduled: int | None = None
@@ -154,7 +149,7 @@ class Plan:
         """The names of what is recorded at every evaluation."""
         if self.rows["validation"] == 0:
             return ()
-        return ("validation_loss", *(f"validation_{name}" for name in self.metrics))
+        return ("validation_loss", *(f"validation_{metric.type}" for metric in self.metrics))
 
     def epoch(self, iteration: int) -> float:
         """How many times the training data have been seen after so many iterations."""

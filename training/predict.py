@@ -14,6 +14,7 @@ from training.catalog.words import spoken
 from training.check_model import embedding, unfit
 from training.data import Preparation
 from training.evaluate import outputs
+from training.losses import class_logits
 from training.network import Network, Tensors
 from training.numerics import Numerics
 from training.plan import Plan, follow
@@ -75,16 +76,18 @@ class Predictor:
         return self.classified(output, self.labels, logits=logits)
 
     def classified(
-        self, output_NC: Tensor, labels: list[int | str], *, logits: bool
+        self, output: Tensor, labels: list[int | str], *, logits: bool
     ) -> list[dict[str, Any]]:
-        """The most probable label of each row, and the probability of each label in order."""
-        chosen = output_NC.argmax(1).tolist()
+        """The most probable label of each row, and the probability of each label in order; the
+        logits are the network's own outputs, a single one where it has one for two classes."""
+        logits_NC = class_logits(output)
+        chosen = logits_NC.argmax(1).tolist()
         answers: list[dict[str, Any]] = [
             {"label": labels[k], "probabilities": row}
-            for k, row in zip(chosen, output_NC.softmax(1).tolist(), strict=True)
+            for k, row in zip(chosen, logits_NC.softmax(1).tolist(), strict=True)
         ]
         if logits:
-            for answer, row in zip(answers, output_NC.tolist(), strict=True):
+            for answer, row in zip(answers, output.tolist(), strict=True):
                 answer["logits"] = row
         return answers
 

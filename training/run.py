@@ -126,10 +126,10 @@ class Training:
         self.until = until
         self.end = plan.iterations if until is None else until
         self.data = data
-        self.numerics = numerics
+        self.numerics = numerics.at(plan.spec.precision)
         self.network = Network(plan.layers)
-        self.step = make_step(plan, self.network)
-        self.feed = Feed(plan, data.parts["train"], numerics)
+        self.step = make_step(plan, self.network, self.numerics)
+        self.feed = Feed(plan, data, numerics)
         self.run: Runner = Eager(self.step)
 
     def beginning(self) -> Checkpoint:
@@ -198,7 +198,8 @@ class Training:
 
     def measure(self, part: str, weights: Weights) -> dict[str, float]:
         """Loss and metrics on one split."""
-        return evaluate(self.plan, self.network, self.data, self.data.parts[part], *weights)
+        rows, weighed = self.data.parts[part], self.feed.loss_weights
+        return evaluate(self.plan, self.network, self.data, rows, weighed, *weights)
 
     def stops_early(self, counters: Counters) -> bool:
         """Whether patience is at an end."""

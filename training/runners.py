@@ -44,6 +44,7 @@ class Traced:
         # Sorted, because a state that was read from a file may hold its names in another order.
         self.buffers, self.slots = sorted(state.buffers), sorted(state.slots)
         self.noise, self.hyper = sorted(inputs.noise), sorted(inputs.hyper)
+        self.weights = sorted(inputs.loss_weights)
 
         def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
             count = 1 + len(self.buffers) + len(self.slots)
@@ -72,12 +73,13 @@ class Traced:
 
     def flatten_inputs(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """One iteration's inputs as the graph takes them."""
-        noise, hyper = inputs.noise, inputs.hyper
+        noise, hyper, weights = inputs.noise, inputs.hyper, inputs.loss_weights
         return (
             inputs.x,
             inputs.y,
             *[noise[name] for name in self.noise],
             *[hyper[name] for name in self.hyper],
+            *[weights[name] for name in self.weights],
         )
 
     def state(self, tensors: Sequence[Tensor]) -> State:
@@ -88,7 +90,9 @@ class Traced:
 
     def inputs(self, tensors: Sequence[Tensor]) -> Inputs:
         """The inverse of ``flatten_inputs``."""
-        end = 2 + len(self.noise)
-        noise = dict(zip(self.noise, tensors[2:end], strict=True))
-        hyper = dict(zip(self.hyper, tensors[end:], strict=True))
-        return Inputs(tensors[0], tensors[1], noise, hyper)
+        named = iter(tensors[2:])
+        noise, hyper, weights = (
+            dict(zip(names, named, strict=False))
+            for names in (self.noise, self.hyper, self.weights)
+        )
+        return Inputs(tensors[0], tensors[1], noise, hyper, weights)

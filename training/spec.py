@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from training.catalog import Layer, Loss, Optimizer, Schedule
+from training.catalog import Layer, Loss, Metric, Optimizer, Schedule
 from training.catalog.schedules import ConstantRate
 from training.catalog.words import INT64, Form, Section
 
@@ -82,14 +82,21 @@ def dataset_kind(value: Any) -> str:
 Dataset = Annotated[
     Annotated[str, Tag("name")] | Annotated[InlineData, Tag("inline")], Discriminator(dataset_kind)
 ]
-MetricName = Literal["accuracy", "mse", "mae", "r2"]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
 Metadata = Annotated[dict[str, str], Field(max_length=50)]
 Prepare = Literal["standardize", "min_max", "none"]
+Precision = Literal["fp32", "bf16", "auto"]
 
 
 class JobSpec(Section):
-    """One training job. Exactly one of ``iterations`` and ``epochs`` is given."""
+    """One training job. Exactly one of ``iterations`` and ``epochs`` is given.
+
+    ``clip_grad_norm``: a gradient longer than this is shortened to it before the update.
+    ``precision``: ``bf16`` computes layers in bfloat16 and keeps weights and loss in float32;
+    ``auto`` is ``bf16`` on a CUDA device that has it. ``deterministic`` and ``fuse: never``: the
+    job is computed alone, in the numerics class *sequential*. ``time_limit_seconds``: of running,
+    over all attempts.
+    """
 
     name: JobName | None = None
     dataset: Dataset
@@ -103,10 +110,15 @@ class JobSpec(Section):
     iterations: Count | None = None
     epochs: Count | None = None
     seed: Seed = 0
-    metrics: list[MetricName] | None = None
+    metrics: Annotated[list[Metric], Field(max_length=50)] | None = None
     evaluate_every: Count | None = None
     early_stopping: EarlyStopping | None = None
     convergence: Convergence | None = None
+    clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    precision: Precision = "fp32"
+    deterministic: bool = False
+    fuse: Literal["auto", "never"] = "auto"
+    time_limit_seconds: Annotated[float, Field(gt=0)] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_every_seconds: Annotated[float, Field(ge=0)] = 10.0
     priority: Priority = 0

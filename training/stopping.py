@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from training.catalog.metrics import rises
 from training.spec import Convergence, EarlyStopping
 
 Losses = NDArray[np.float32]
@@ -37,18 +38,13 @@ def watch(rule: EarlyStopping, counters: Counters, n: int, values: dict[str, flo
 
 
 def improves(rule: EarlyStopping, value: float, best: float | None) -> bool:
-    """Losses and errors fall, accuracy and R² rise; NaN never improves on anything."""
+    """NaN never improves on anything."""
     if math.isnan(value):
         return False
     if best is None:
         return True
     gain = value - best if rises(rule.metric) else best - value
     return gain > rule.min_delta
-
-
-def rises(series: str) -> bool:
-    """Whether more is better."""
-    return series.endswith(("accuracy", "r2"))
 
 
 def converged_at(rule: Convergence, counters: Counters, losses: Losses) -> int | None:

@@ -33,8 +33,7 @@ Device = Literal["cpu", "cuda"]
 class Child:
     """What one worker process works with.
 
-    ``execution``: how it computes (numerics class, runner, fingerprint). ``draining``: finish the
-    block, then stop.
+    ``draining``: finish the block, then stop.
     """
 
     id: str
@@ -42,7 +41,6 @@ class Child:
     database: Database
     storage: Storage
     device: Device
-    execution: dict[str, Any]
     draining: threading.Event = field(default_factory=threading.Event)
 
 
@@ -64,10 +62,10 @@ def start(**_: Any) -> None:
     # The writer thread must not wait 5 ms (the default) for the training thread at every step.
     sys.setswitchinterval(0.0005)
     pool = os.environ["FALLLINE_POOL"]
-    device, execution = warm_up(trace=pool == "training")
+    device = warm_up(trace=pool == "training")
     database = Database(settings.database_url)
     storage = Storage(settings.storage)
-    _current = Child(new_id("wrk"), settings, database, storage, device, execution)
+    _current = Child(new_id("wrk"), settings, database, storage, device)
     with database.session() as session:
         session.add(
             Worker(
@@ -99,11 +97,11 @@ def drained_on_sigterm(child: Child) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def warm_up(*, trace: bool) -> tuple[Device, dict[str, Any]]:
+def warm_up(*, trace: bool) -> Device:
     """Imports and runs what every job will need, once, so that the first job starts at once.
 
     The first trace of a process takes 2 s, for torch's compiler is imported with it; a replay
-    seldom needs one. Returns the device, and how jobs are computed on it.
+    seldom needs one. Returns the device.
     """
     from training.check import check
     from training.data import load
@@ -125,10 +123,4 @@ def warm_up(*, trace: bool) -> tuple[Device, dict[str, Any]]:
     if trace:
         job.trace(job.beginning().state, 0)
     job.block(job.beginning(), 0)
-    execution = {
-        "class": "sequential",
-        "runner": "traced",
-        "group": 1,
-        "fingerprint": numerics.fingerprint(),
-    }
-    return "cuda" if numerics.device.type == "cuda" else "cpu", execution
+    return "cuda" if numerics.device.type == "cuda" else "cpu"

@@ -29,7 +29,7 @@ class Course:
         self.job = job
         self.legs = legs_of(child, job)
         self.plan = self.legs[-1].plan
-        self.numerics = Numerics.on(child.device)
+        self.numerics = Numerics.on(child.device, job.spec["precision"])
         self.data = load(self.plan, self.numerics)
 
     def moment(self, n: int) -> Moment:

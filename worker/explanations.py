@@ -15,7 +15,7 @@ def explanation(course: Course, moment: Moment, weight: list[Any], example: int)
     address, name, place = weight
     train = course.data.parts["train"]
     plan = ruling(course.legs, moment.iteration).plan
-    chain = Chain(plan, moment.parameters, moment.buffers, train, example)
+    chain = Chain(plan, moment.parameters, moment.buffers, course.data, example)
     found = chain.explain(name, tuple(place))
     return {
         "iteration": moment.iteration,

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import structlog
 import torch
-from sqlalchemy import func, literal, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import aliased
 
@@ -17,7 +18,7 @@ from app.tables import Checkpoint as CheckpointRow
 from training import checkpoint
 from training.course import follow
 from training.data import UnfitData, load
-from training.numerics import Numerics
+from training.numerics import Numerics, Unavailable
 from training.run import Block, Checkpoint
 from training.tensorfile import UnreadableFile
 from worker.child import Child
@@ -68,11 +69,27 @@ def claim_next(child: Child) -> Job | None:
             attempt_started_at=clock(),
             started_at=func.coalesce(Job.started_at, clock()),
             device=child.device,
-            execution=func.coalesce(Job.execution, literal(child.execution, Job.execution.type)),
         )
         if job is not None:
+            if job.execution is None:
+                job.execution = execution(child, job.spec)
             tell_state(session, job.id, job.state, None)
     return job
+
+
+def execution(child: Child, spec: dict[str, Any]) -> dict[str, Any] | None:
+    """How a job will be computed here; ``None``: not at all, as the attempt will say."""
+    try:
+        numerics = Numerics.on(child.device, spec["precision"])
+    except Unavailable:
+        return None
+    return {
+        "class": "sequential",
+        "runner": "traced",
+        "group": 1,
+        "precision": numerics.precision,
+        "fingerprint": numerics.fingerprint(),
+    }
 
 
 def work(child: Child, job: Job) -> None:
@@ -85,7 +102,9 @@ def work(child: Child, job: Job) -> None:
         # Nothing can be said while the database is away; the lease expires, the job is resumed.
         log.exception("gave the job up: the database does not answer")
     except UnfitData as error:
-        fail(child, job, "data", "unfit_data", str(error), error)
+        fail(child, job, "data", error.code, str(error), error)
+    except Unavailable as error:
+        fail(child, job, "resource", "precision_unavailable", str(error), error)
     except Exception as error:  # noqa: BLE001 -- the job must not be left running
         if out_of_memory(error):
             message = "the job needs more memory than there is"
@@ -104,7 +123,7 @@ def attempt(child: Child, job: Job) -> None:
     """One attempt at a job: from its newest checkpoint to its end, unless something intervenes."""
     with Heartbeat(child, job) as heartbeat:
         legs = legs_of(child, job)
-        numerics = Numerics.on(child.device)
+        numerics = Numerics.on(child.device, job.spec["precision"])
         data = load(legs[-1].plan, numerics)
         start = newest(child, job, numerics)
         log.info("job begins", resumed_at=start.iteration if start else 0, attempt=job.attempts)

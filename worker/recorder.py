@@ -22,10 +22,11 @@ from app.storage import Stored
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, MetricChunk, ModelVersion
 from training import checkpoint, predict
+from training.catalog.metrics import rises
 from training.data import Data
 from training.plan import Leg
 from training.run import Block, Checkpoint, Evaluation, Outcome
-from training.stopping import EXPLODED, rises
+from training.stopping import EXPLODED
 from worker.child import Child
 from worker.fence import Lost, write
 from worker.retention import thin

@@ -31,6 +31,17 @@ OPTIMIZERS: dict[str, Specification] = {
 }
 """One of each, with state to carry along."""
 
+SCHEDULES: dict[str, Specification] = {
+    "constant": {"type": "constant", "warmup_iterations": 7},
+    "cosine": {"type": "cosine", "warmup_iterations": 3},
+    "step": {"type": "step", "step_size": 4, "gamma": 0.7},
+    "multi_step": {"type": "multi_step", "milestones": [3, 11], "gamma": 0.3},
+    "exponential": {"type": "exponential", "gamma": 0.95},
+    "linear": {"type": "linear", "start_factor": 1.0, "end_factor": 0.1, "warmup_iterations": 2},
+    "polynomial": {"type": "polynomial", "power": 1.7},
+    "one_cycle": {"type": "one_cycle", "max_lr": 0.1, "warmup_iterations": 2},
+}
+
 
 def table(rows: int, features: int, seed: int = 0) -> Any:
     """Made-up numbers, as JSON."""
@@ -88,6 +99,51 @@ def cnn(**sections: Any) -> Specification:
     }
 
 
+def binary(**sections: Any) -> Specification:
+    """A small network with one output for two classes."""
+    return regression(
+        **{
+            "dataset": {"x": table(40, 3), "y": ["no" if i % 3 else "yes" for i in range(40)]},
+            "model": [
+                {"type": "linear", "out_features": 8},
+                "tanh",
+                {"type": "linear", "out_features": 1},
+            ],
+            "loss": {"type": "bce_with_logits", "pos_weight": 2.5},
+            **sections,
+        }
+    )
+
+
+LOSSES: dict[str, Specification] = {
+    "cross_entropy": cnn(
+        loss={"type": "cross_entropy", "weight": "balanced", "label_smoothing": 0.1}
+    ),
+    "nll_loss": binary(
+        model=[{"type": "linear", "out_features": 2}, "log_softmax"],
+        loss={"type": "nll_loss", "weight": [0.4, 1.7]},
+    ),
+    "bce_with_logits": binary(),
+    "mse_loss": regression(),
+    "l1_loss": regression(loss="l1_loss"),
+    "smooth_l1_loss": regression(loss={"type": "smooth_l1_loss", "beta": 0.3}),
+    "huber_loss": regression(loss={"type": "huber_loss", "delta": 0.3}),
+}
+"""A job with each."""
+
+ADAM = {"type": "adam", "lr": 0.01}
+WORDS: dict[str, Specification] = {
+    **{f"optimizer {name}": cnn(optimizer=word) for name, word in OPTIMIZERS.items()},
+    **{f"schedule {name}": cnn(schedule=word) for name, word in SCHEDULES.items()},
+    **{f"loss {name}": job for name, job in LOSSES.items()},
+    "clip_grad_norm": cnn(clip_grad_norm=0.3),
+    "precision bf16": cnn(precision="bf16", optimizer=ADAM),
+    "precision bf16, clipped": binary(precision="bf16", optimizer=ADAM, clip_grad_norm=0.05),
+}
+"""A job with every word that changes how numbers are computed, so that none is forgotten where bits
+must be equal."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A job made ready."""
@@ -101,9 +157,10 @@ class Job:
         return Training(self.plan, self.data, self.numerics)
 
 
-def ready(specification: Specification, numerics: Numerics = FLOAT32) -> Job:
+def ready(specification: Specification, numerics: Numerics | None = None) -> Job:
     """Checked, loaded, prepared."""
     plan = check(specification)
+    numerics = numerics or Numerics.on("cpu", plan.spec.precision)
     return Job(plan, load(plan, numerics), numerics)
 
 

@@ -13,9 +13,10 @@ from training.plan import Plan
 LINEAR = {"type": "linear", "out_features": 10}
 CONV = {"type": "conv2d", "out_channels": 4, "kernel_size": 3}
 FIELDS = (
-    "batch_size, checkpoint_every_seconds, convergence, dataset, device, early_stopping, epochs, "
-    "evaluate_every, iterations, loss, metadata, metrics, model, name, optimizer, prepare, "
-    "priority, schedule, seed, split"
+    "batch_size, checkpoint_every_seconds, clip_grad_norm, convergence, dataset, deterministic, "
+    "device, early_stopping, epochs, evaluate_every, fuse, iterations, loss, metadata, metrics, "
+    "model, name, optimizer, precision, prepare, priority, schedule, seed, split, "
+    "time_limit_seconds"
 )
 """All of a specification, as the gate lists them."""
 

@@ -1,6 +1,7 @@
 """Data: split evenly, prepared by what the training split says."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 
 from tests.specifications import Specification
 from tests.training.engine import FLOAT64, cnn, images, ready, regression, table
-from training.catalog import BUNDLED
+from training.catalog import BUNDLED, Classes
 from training.check import check
-from training.data import Data, fit, raw, split
+from training.data import Data, UnfitData, fit, load, raw, split
+from training.mistakes import Mistakes
 from training.plan import Plan
+from training.spec import Split
+from training.splits import dealt, shares
 
 OUTPUTS = {"digits": 10, "iris": 3, "wine": 3, "breast_cancer": 2, "diabetes": 1}
 
@@ -70,16 +74,46 @@ def test_every_class_gets_its_share_to_within_one_row(
     sizes: list[int], validation: int, test: int, seed: int
 ) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    shares = {"validation": validation / 100, "test": test / 100}
-    assume(all(share == 0 or round(len(labels) * share) > 0 for share in shares.values()))
-    dataset = {"x": [0.5] * len(labels), "y": labels.tolist()}
-    plan = plan_of(dataset, len(sizes), split={**shares, "seed": seed})
-    left, found = labels, splits(plan)
+    held_back = Split(validation=validation / 100, test=test / 100, seed=seed)
+    rows = shares(held_back, len(labels))
+    left, found = np.array(sizes), dealt(sizes, rows)
     for name in ("test", "validation"):  # in this order, each from what the one before left
-        got = np.bincount(labels[found[name]], minlength=len(sizes))
-        due = np.bincount(left, minlength=len(sizes)) * plan.rows[name] / len(left)
-        assert (np.abs(got - due) < 1 + 1e-9).all()
-        left = np.repeat(np.arange(len(sizes)), np.bincount(left, minlength=len(sizes)) - got)
+        assert found[name].sum() == rows[name]
+        assert (np.abs(found[name] - left * rows[name] / left.sum()) < 1 + 1e-9).all()
+        left = left - found[name]
+    assert (found["train"] == left).all()
+    assume(all(getattr(held_back, name) == 0 or rows[name] for name in ("test", "validation")))
+    dataset = {"x": [0.5] * len(labels), "y": labels.tolist()}
+    if not found["train"].all():
+        with pytest.raises(Mistakes, match="no example to train on of class"):
+            plan_of(dataset, len(sizes), split=held_back.model_dump())
+        return
+    plan = plan_of(dataset, len(sizes), split=held_back.model_dump())
+    for name, indices in splits(plan).items():
+        assert (np.bincount(labels[indices], minlength=len(sizes)) == found[name]).all()
+
+
+def test_a_class_that_nobody_counted_is_missed_when_the_data_are_read() -> None:
+    plan = plan_of("iris", 3, split={"test": 0.3})
+    uncounted = Classes((*BUNDLED["iris"].target.labels, "unheard"))  # type: ignore[union-attr]
+    plan = replace(plan, facts=replace(plan.facts, target=uncounted))
+    with pytest.raises(UnfitData, match="no example to train on of class `unheard`") as refused:
+        load(plan, FLOAT64)
+    assert refused.value.code == "class_absent"
+
+
+def test_balanced_weights_are_counted_on_the_training_split() -> None:
+    y = ["rare"] * 4 + ["often"] * 36
+    job = ready(
+        regression(
+            dataset={"x": table(40, 3), "y": y},
+            split={"test": 0.25},
+            loss={"type": "cross_entropy", "weight": "balanced"},
+        ),
+        FLOAT64,
+    )
+    assert job.data.class_counts.tolist() == [27, 3]
+    assert job.training().feed.loss_weights["class"].tolist() == [30 / (2 * 27), 30 / (2 * 3)]
 
 
 def test_a_split_depends_on_its_own_seed_alone() -> None:

@@ -72,6 +72,7 @@ JOBS: dict[str, Specification] = {
                 "init": {"type": "normal", "std": 0.5},
             },
             {"type": "softmax", "dim": 1},
+            "log_softmax",
             "layer_norm",
             block({"type": "linear", "out_features": 8}, {"type": "dropout", "p": 0.2}),
             "gelu",

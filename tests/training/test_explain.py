@@ -28,8 +28,8 @@ WEIGHTS = [
 def explained(specification: Specification, name: str, index: tuple[int, ...], example: int) -> Any:
     job = ready(specification)
     state = job.training().beginning().state
-    part = job.data.parts["train"]
-    return Chain(job.plan, state.parameters, state.buffers, part, example).explain(name, index)
+    chain = Chain(job.plan, state.parameters, state.buffers, job.data, example)
+    return chain.explain(name, index)
 
 
 @pytest.mark.parametrize(("job", "name", "index"), WEIGHTS)

@@ -102,6 +102,8 @@ FUNCTIONS: dict[str, tuple[Any, nn.Module, tuple[int, ...]]] = {
         (6,),
     ),
     "softmax": ("softmax", nn.Softmax(-1), (3, 5)),
+    "log_softmax": ("log_softmax", nn.LogSoftmax(-1), (3, 5)),
+    "log_softmax over channels": ({"type": "log_softmax", "dim": 1}, nn.LogSoftmax(1), IMAGE),
     "softmax over channels": ({"type": "softmax", "dim": 1}, nn.Softmax(1), IMAGE),
     "flatten": ({"type": "flatten"}, nn.Flatten(), IMAGE),
     "flatten the first axes": (

@@ -33,9 +33,7 @@ def rows(database_url: str) -> Iterator[Database]:
 def child(rows: Database, database_url: str, tmp_path: Path) -> Child:
     """What a worker process works with, here in the test's own."""
     settings = Settings(home=tmp_path, database_url=database_url, lease_seconds=20)
-    return Child(
-        new_id("wrk"), settings, rows, Storage(settings.storage), "cpu", {"class": "sequential"}
-    )
+    return Child(new_id("wrk"), settings, rows, Storage(settings.storage), "cpu")
 
 
 @pytest.fixture

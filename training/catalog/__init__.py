@@ -9,15 +9,18 @@ from training.catalog.datasets import BUNDLED, Classes, Facts, Target, Values
 from training.catalog.inits import INITS, Parameter
 from training.catalog.layers import LAYERS, Layer
 from training.catalog.losses import LOSSES, Loss
+from training.catalog.metrics import DEFAULT_METRICS, METRICS, Metric
 from training.catalog.optimizers import OPTIMIZERS, Optimizer
 from training.catalog.schedules import SCHEDULES, Schedule
 from training.catalog.words import Buffer, Shape, ShapeError, Word
 
 __all__ = [
     "BUNDLED",
+    "DEFAULT_METRICS",
     "INITS",
     "LAYERS",
     "LOSSES",
+    "METRICS",
     "OPTIMIZERS",
     "SCHEDULES",
     "Buffer",
@@ -25,6 +28,7 @@ __all__ = [
     "Facts",
     "Layer",
     "Loss",
+    "Metric",
     "Optimizer",
     "Parameter",
     "Schedule",

@@ -10,9 +10,13 @@ from training.catalog.words import Shape
 
 @dataclass(frozen=True)
 class Classes:
-    """A target that is one of several labels, in the order of the network's outputs."""
+    """A target that is one of several labels, in the order of the network's outputs.
+
+    ``counts``: the examples of each; empty while nobody has counted them.
+    """
 
     labels: tuple[int | str, ...]
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,14 @@ class Facts:
 
 
 BUNDLED: dict[str, Facts] = {
-    "digits": Facts(1797, (1, 8, 8), Classes(tuple(range(10))), image_scale=16.0),
-    "iris": Facts(150, (4,), Classes(("setosa", "versicolor", "virginica"))),
-    "wine": Facts(178, (13,), Classes(("class_0", "class_1", "class_2"))),
-    "breast_cancer": Facts(569, (30,), Classes(("malignant", "benign"))),
+    "digits": Facts(
+        1797,
+        (1, 8, 8),
+        Classes(tuple(range(10)), (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)),
+        image_scale=16.0,
+    ),
+    "iris": Facts(150, (4,), Classes(("setosa", "versicolor", "virginica"), (50, 50, 50))),
+    "wine": Facts(178, (13,), Classes(("class_0", "class_1", "class_2"), (59, 71, 48))),
+    "breast_cancer": Facts(569, (30,), Classes(("malignant", "benign"), (212, 357))),
     "diabetes": Facts(442, (10,), Values(1)),
 }

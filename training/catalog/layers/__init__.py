@@ -10,6 +10,7 @@ from training.catalog.layers.activations import (
     Elu,
     Gelu,
     LeakyRelu,
+    LogSoftmax,
     Relu,
     Sigmoid,
     Silu,
@@ -50,6 +51,7 @@ __all__ = [
     "LayerWord",
     "LeakyRelu",
     "Linear",
+    "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",
     "Relu",
@@ -143,6 +145,7 @@ Layer = Annotated[
     | Tanh
     | Sigmoid
     | Softmax
+    | LogSoftmax
     | BatchNorm1d
     | BatchNorm2d
     | LayerNorm

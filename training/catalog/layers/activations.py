@@ -1,4 +1,4 @@
-"""Layers that look at one number at a time, and softmax."""
+"""Layers that look at one number at a time, and those that make probabilities."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -77,15 +77,11 @@ class Softplus(LayerWord):
     threshold: float = 20.0
 
 
-class Softmax(LayerWord):
-    """eˣ, divided by the sum of them along the axis ``dim`` (counted with the batch axis 0).
-
-    cross_entropy has a softmax of its own: none is needed before it.
-    """
+class AlongAxis(LayerWord):
+    """Looks along one axis of each example; ``dim`` is counted with the batch axis 0."""
 
     keeps_output: ClassVar[bool] = True
 
-    type: Literal["softmax"] = "softmax"
     dim: Annotated[int, Field(ge=-INT64, le=INT64)] = -1
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -93,3 +89,21 @@ class Softmax(LayerWord):
         if not 1 <= axis <= len(shape):
             raise ShapeError(f"axis {self.dim} is none of an example's: {spoken(shape)} comes in")
         return shape
+
+
+class Softmax(AlongAxis):
+    """eˣ, divided by the sum of them along the axis ``dim`` (counted with the batch axis 0).
+
+    cross_entropy has a softmax of its own: none is needed before it.
+    """
+
+    type: Literal["softmax"] = "softmax"
+
+
+class LogSoftmax(AlongAxis):
+    """The logarithm of softmax along the axis ``dim``: log-probabilities, as nll_loss takes them.
+
+    cross_entropy takes the logarithm itself: none is needed before it.
+    """
+
+    type: Literal["log_softmax"] = "log_softmax"
