@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from fallline.answers import Page, page_of, read, time_of
-from fallline.modes import M, Noun, call, stream
+from fallline.answers import read, time_of
+from fallline.listed import Listed
+from fallline.modes import M, call
 from fallline.numbers import Json, numbers
 from fallline.request import Source, segment, size_of
 
@@ -33,8 +34,15 @@ class Dataset:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-class Datasets(Noun[M]):
+class Datasets(Listed[Dataset, M]):
     """Upload and find data. Every method may raise `ApiError`, `Unreachable`."""
+
+    _where = "/v1/datasets"
+
+    @staticmethod
+    def _row(document: Json) -> Dataset:
+        """A data set's document."""
+        return read(Dataset, document, created_at=time_of(document.get("created_at")))
 
     @call
     async def upload(
@@ -64,24 +72,12 @@ class Datasets(Noun[M]):
             params=params,
             timeout=UPLOAD_SECONDS,
         )
-        return dataset_of(answer)
-
-    @call
-    async def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Dataset]:
-        """One page of the data sets, newest first; `after` is the `next` of the page before."""
-        answer = await self._http.get("/v1/datasets", {"limit": limit, "after": after})
-        return page_of(answer, dataset_of)
-
-    @stream
-    async def all(self) -> AsyncGenerator[Dataset, None]:
-        """The data sets of every page, newest first."""
-        async for row in self._http.rows("/v1/datasets"):
-            yield dataset_of(row)
+        return self._row(answer)
 
     @call
     async def get(self, dataset: str) -> Dataset:
         """A data set by its id."""
-        return dataset_of(await self._http.get(path(dataset)))
+        return self._row(await self._http.get(path(dataset)))
 
     @call
     async def preview(self, dataset: str, *, limit: int | None = None) -> dict[str, Any]:
@@ -105,8 +101,3 @@ def media_type_of(file: Path | None) -> str:
     if file is None:
         return "text/csv"
     return MEDIA_TYPES.get(file.suffix.lower(), "application/octet-stream")
-
-
-def dataset_of(document: Json) -> Dataset:
-    """A data set's document."""
-    return read(Dataset, document, created_at=time_of(document.get("created_at")))

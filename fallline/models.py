@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fallline.answers import Page, Predictions, page_of, predictions_of, read, time_of
-from fallline.modes import M, Noun, call, stream
+from fallline.answers import Predictions, predictions_of, read, time_of
+from fallline.listed import Listed
+from fallline.modes import M, call
 from fallline.numbers import Json
 from fallline.request import Request, segment
 
@@ -39,25 +40,21 @@ class Model:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-class Models(Noun[M]):
+class Models(Listed[Model, M]):
     """Find and ask trained models. Every method may raise `ApiError`, `Unreachable`."""
 
-    @call
-    async def list(self, *, limit: int | None = None, after: str | None = None) -> Page[Model]:
-        """One page of the models, newest first; `after` is the `next` of the page before."""
-        answer = await self._http.get("/v1/models", {"limit": limit, "after": after})
-        return page_of(answer, model_of)
+    _where = "/v1/models"
 
-    @stream
-    async def all(self) -> AsyncGenerator[Model, None]:
-        """The models of every page, newest first."""
-        async for row in self._http.rows("/v1/models"):
-            yield model_of(row)
+    @staticmethod
+    def _row(document: Json) -> Model:
+        """A model document."""
+        newest = version_of(document.get("newest"))
+        return read(Model, document, newest=newest, created_at=time_of(document.get("created_at")))
 
     @call
     async def get(self, name: str) -> Model:
         """A model by its name."""
-        return model_of(await self._http.get(path(name)))
+        return self._row(await self._http.get(path(name)))
 
     @call
     async def version(self, name: str, version: int) -> ModelVersion:
@@ -88,12 +85,6 @@ def path(name: str, version: int | None = None) -> str:
     """Where a model, or a version of it, is found."""
     model = f"/v1/models/{segment(name)}"
     return model if version is None else f"{model}/versions/{version}"
-
-
-def model_of(document: Json) -> Model:
-    """A model document."""
-    newest = version_of(document.get("newest"))
-    return read(Model, document, newest=newest, created_at=time_of(document.get("created_at")))
 
 
 def version_of(document: Json) -> ModelVersion:

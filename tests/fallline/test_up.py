@@ -19,19 +19,20 @@ from fallline import Client
 from tests.databases import ROOT
 from tests.fallline.processes import processes_of
 from tests.servers import Redis, eventually
+from tests.service import free_port
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
 
 
 class Up:
-    """`fallline up` on a home of its own, as somebody would type it."""
+    """`fallline up`, or `serve`, on a home of its own, as somebody would type it."""
 
-    def __init__(self, home: Path, output: Path, *arguments: str) -> None:
+    def __init__(self, home: Path, output: Path, *arguments: str, command: str = "up") -> None:
         self.output = output
         with output.open("w") as written:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fallline", "up", *arguments],
+                [sys.executable, "-m", "fallline", command, *arguments],
                 cwd=ROOT,
                 env={**os.environ, "FALLLINE_HOME": str(home)},
                 stdin=subprocess.DEVNULL,
@@ -88,9 +89,9 @@ def start(folder: Path, home: Path) -> Iterator[Start]:
     """Starts `fallline up` on `home`, or on another; a failing test leaves no process either."""
     homes = {home}
 
-    def up(*arguments: str, at: Path = home) -> Up:
+    def up(*arguments: str, at: Path = home, command: str = "up") -> Up:
         homes.add(at)
-        return Up(at, folder / "out", *arguments)
+        return Up(at, folder / "out", *arguments, command=command)
 
     yield up
     for process in [process for each in homes for process in parts(each)]:
@@ -199,6 +200,25 @@ def test_a_broker_of_the_environment_is_used(
     up.wait_for("(Starting the API)")
     assert "Starting Redis" not in up.text()
     assert up.end(signal.SIGINT) == 0
+    redis.close()
+
+
+def test_serve_runs_on_a_broker_and_a_database_that_are_there(
+    start: Start, home: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = Redis()
+    monkeypatch.setenv("FALLLINE_BROKER_URL", redis.url)
+    monkeypatch.setenv("FALLLINE_DATABASE_URL", empty_database_url)
+    port = free_port()
+    serve = start("--port", str(port), command="serve")
+    serve.wait_for("(Starting the worker)")
+    assert "Starting Redis" not in serve.text()
+    with Client(f"http://127.0.0.1:{port}", (home / "key").read_text().strip()) as client:
+        assert client.checks()["database"] == client.checks()["broker"] == "ok"
+        assert list(client.jobs.list()) == []
+    assert not (home / "fallline.db").exists()
+    assert serve.end(signal.SIGINT) == 0
+    nothing_is_left(home)
     redis.close()
 
 
