@@ -55,6 +55,29 @@ class Storage:
             raise DamagedFile(f"{location} is not what was stored")
         return content
 
+    def whole(self, location: str, sha256: str) -> bool:
+        """Whether the bytes are there as they were stored; they may be too many to hold."""
+        try:
+            with (self.root / location).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        except OSError:
+            return False
+
+    def share(self, kind: str, location: str) -> str:
+        """A second name for a stored file, which stays until both are deleted: files never change.
+
+        Raises ``DamagedFile`` when it is gone.
+        """
+        name = new_id(kind)
+        folder = self.root / kind / name[-2:]
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            (folder / name).hardlink_to(self.root / location)
+        except FileNotFoundError as error:
+            raise DamagedFile(f"{location} is gone") from error
+        sync_folder(folder)
+        return (folder / name).relative_to(self.root).as_posix()
+
     def delete(self, location: str) -> None:
         """Removes a file; one that is already gone is no error."""
         (self.root / location).unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Jobs: create, find, delete."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,33 +18,51 @@ from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Job, JobState
 from training.check import Limits, check
 from training.mistakes import Mistakes
+from training.plan import Plan
 
 
 def create(session: Session, raw: Any, limits: Limits, request_id: str) -> Job:
     """A new job, queued; raises ``Invalid`` with every mistake of the specification."""
+    job = new(checked(raw, limits), request_id)
+    enqueue(session, [job], None)
+    return job
+
+
+def checked(raw: Any, limits: Limits, at: str = "") -> Plan:
+    """The plan of a specification that stands at ``at`` in the request; raises ``Invalid``."""
     try:
-        plan = check(raw, limits)
+        return check(raw, limits)
     except Mistakes as found:
         count = len(found.mistakes)
         summary = f"the specification has {count} mistake{'s' * (count != 1)}"
-        raise Invalid(summary, found.mistakes, code="invalid_specification") from found
+        mistakes = [mistake._replace(pointer=at + mistake.pointer) for mistake in found.mistakes]
+        raise Invalid(summary, mistakes, code="invalid_specification") from found
+
+
+def new(plan: Plan, request_id: str, **columns: Any) -> Job:
+    """A job that is not kept yet; ``columns`` are what does not follow from its plan."""
     job_id, spec = new_id("job"), plan.spec
-    job = Job(
-        id=job_id,
-        name=spec.name or job_id,
-        spec=spec.model_dump(mode="json"),
-        labels=spec.metadata,
-        priority=spec.priority,
-        device_wanted=spec.device,
-        iterations=plan.iterations,
-        series=["loss", *plan.validation_series],
-        request_id=request_id,
-    )
-    session.add(job)
+    values: dict[str, Any] = {
+        "id": job_id,
+        "name": spec.name or job_id,
+        "spec": spec.model_dump(mode="json"),
+        "labels": spec.metadata,
+        "priority": spec.priority,
+        "device_wanted": spec.device,
+        "iterations": plan.iterations,
+        "series": ["loss", *plan.validation_series],
+        "request_id": request_id,
+    }
+    return Job(**(values | columns))
+
+
+def enqueue(session: Session, created: Sequence[Job], reason: str | None) -> None:
+    """Keeps new jobs, tells their logs, and rings once. Every new job comes through here."""
+    session.add_all(created)
     session.flush()
-    control.tell_state(session, job.id, JobState.QUEUED, None)
+    for job in created:
+        control.tell_state(session, job.id, JobState.QUEUED, reason)
     after_commit(session, lambda: queue.ring(queue.TRAINING))
-    return job
 
 
 def get(session: Session, job_id: str) -> Job:

@@ -37,8 +37,25 @@ def legs(job: Job, log: Sequence[Intervention]) -> tuple[Leg, ...]:
 
 def plan(spec: dict[str, Any], log: Sequence[dict[str, Any]]) -> Plan:
     """What follows from a specification that was accepted before, and its interventions."""
-    changes = tuple(Change(entry["iteration"], **entry["changes"]) for entry in log)
-    return check(spec, UNLIMITED).changed(changes)
+    return check(spec, UNLIMITED).changed(changes(log))
+
+
+def changes(log: Sequence[dict[str, Any]]) -> tuple[Change, ...]:
+    """A log as the engine reads it."""
+    return tuple(Change(entry["iteration"], **entry["changes"]) for entry in log)
+
+
+def descent(parent: Job, log: Sequence[dict[str, Any]], n: int) -> list[dict[str, Any]]:
+    """The lineage of a job that leaves its parent at iteration ``n``.
+
+    The leg that rules ``n`` ends there; it is the parent's own, or one of its ancestors'.
+    """
+    spec = {name: value for name, value in parent.spec.items() if name != "dataset"}
+    own: dict[str, Any] = {"until": None, "spec": spec, "interventions": list(log)}
+    past = [leg for leg in parent.lineage if leg["until"] < n]
+    ruling = next((leg for leg in parent.lineage if leg["until"] >= n), own)
+    known = [entry for entry in ruling["interventions"] if entry["iteration"] < n]
+    return [*past, {"until": n, "spec": ruling["spec"], "interventions": known}]
 
 
 def spoken(row: Intervention) -> dict[str, Any]:

@@ -110,6 +110,19 @@ class Jobs:
         found: dict[str, Any] = answer.json()
         return found
 
+    def verified(self, job_id: str) -> bool:
+        """Whether the job, trained again from its start, gives all that is recorded."""
+        answer = self.service.http.post(f"/v1/jobs/{job_id}/verify")
+
+        def answered() -> dict[str, Any] | None:
+            task: dict[str, Any] = self.service.http.get(answer.headers["Location"]).json()
+            return task if task["finished_at"] else None
+
+        result = answer.json()
+        if answer.status_code == 202:
+            result = (eventually(answered, f"{job_id} is verified", within=60) or {})["result"]
+        return bool(result["verified"])
+
     def model_hash(self, job_id: str) -> str:
         """Of the file with the final weights: equal hashes are equal bits."""
         with self.database.session(write=False) as session:

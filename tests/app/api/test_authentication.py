@@ -28,6 +28,8 @@ SCOPE = {
     "PATCH /v1/jobs/{job_id}": "train",
     "POST /v1/jobs/{job_id}/pause": "train",
     "POST /v1/jobs/{job_id}/resume": "train",
+    "POST /v1/jobs/{job_id}/retry": "train",
+    "POST /v1/jobs/{job_id}/fork": "train",
     "DELETE /v1/jobs/{job_id}": "train",
     "GET /v1/jobs/{job_id}/metrics": "read",
     "GET /v1/jobs/{job_id}/iterations/{n}": "read",

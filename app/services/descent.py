@@ -1,0 +1,169 @@
+"""New jobs that go on where another one was: a retry on its course, a fork on another."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, Invalid
+from app.ids import new_id
+from app.services import inheritance, jobs, lineage
+from app.storage import Storage
+from app.tables import TERMINAL, Intervention, Job, JobState
+from training.catalog.words import Section
+from training.check import Limits
+from training.merge import merged
+from training.mistakes import Mistake, translate
+from training.plan import Plan
+
+Row = dict[str, Any]
+
+
+class Fork(Section):
+    """The state before update ``iteration`` of a job, and what is different from there on."""
+
+    iteration: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    changes: dict[str, Any] = Field(default_factory=dict)
+
+
+KEPT = (
+    *("dataset", "split", "prepare", "model"),
+    *("device", "precision", "deterministic", "fuse"),
+)
+"""What a fork cannot change: the state would not fit, or its bits would not be the parent's."""
+SLOTS = ("momentum", "amsgrad", "centered")
+"""Arguments of optimizers that are off when 0 or false, and need a slot of the state when on."""
+
+
+def retry(session: Session, storage: Storage, job_id: str, request_id: str) -> Job:
+    """The same job again, from the newest checkpoint that can be read."""
+    parent = jobs.get(session, job_id)
+    if parent.state == JobState.SUCCEEDED:
+        raise Conflict("a job that succeeded has nothing to try again; it can be forked")
+    if parent.state not in TERMINAL:
+        raise Conflict(f"a job that is {parent.state} has not ended; there is nothing to retry")
+    log = lineage.interventions(session, [job_id])[job_id]
+    plan = lineage.legs(parent, log)[-1].plan
+    saved = inheritance.newest_readable(session, storage, parent)
+    begins = max([saved, *(leg["until"] for leg in parent.lineage)])
+    heir = descendant(plan, parent, begins, request_id)
+    heir.retry_of, heir.lineage = parent.id, parent.lineage
+    heir.labels, heir.priority = parent.labels, parent.priority
+    reason = f"retry of {parent.id} from iteration {saved}"
+    settle(session, storage, parent, heir, [lineage.spoken(row) for row in log], saved, reason)
+    return heir
+
+
+def fork(
+    session: Session, storage: Storage, job_id: str, raw: Any, limits: Limits, request_id: str
+) -> Job:
+    """A job that was the other one before iteration n, and goes its own way from there."""
+    asked = read(raw)
+    parent, n = jobs.get(session, job_id), asked.iteration
+    if n > parent.iteration:
+        raise Conflict(
+            f"the job has recorded {parent.iteration} iterations, so it cannot be forked at {n}"
+        )
+    log = [lineage.spoken(r) for r in lineage.interventions(session, [job_id])[job_id]]
+    before = lineage.plan(parent.spec, [])
+    base = parent.spec | {"metadata": parent.labels, "priority": parent.priority}
+    after = jobs.checked(merged(base, asked.changes), limits, at="/changes")
+    refuse(before, after, asked.changes)
+    inherited = still_valid([entry for entry in log if entry["iteration"] <= n], asked.changes)
+    plan = after.changed(lineage.changes(inherited))
+    if plan.iterations < n:
+        sentence = f"ends before iteration {n}, where the fork begins"
+        raise Invalid(
+            "the fork is over", [Mistake("/changes/iterations", "out_of_range", sentence)]
+        )
+    heir = descendant(plan, parent, n, request_id)
+    heir.forked_from = {"job": parent.id, "iteration": n}
+    heir.lineage = lineage.descent(parent, log, n)
+    reason = f"forked from {parent.id} at iteration {n}"
+    settle(session, storage, parent, heir, inherited, n, reason)
+    return heir
+
+
+def read(raw: Any) -> Fork:
+    """The request; raises ``Invalid`` with every mistake."""
+    try:
+        return Fork.model_validate(raw)
+    except ValidationError as error:
+        found = translate(error, Fork, raw)
+        raise Invalid("the fork has mistakes", found, code="invalid_changes") from error
+
+
+def refuse(before: Plan, after: Plan, changes: Row) -> None:
+    """Raises ``Invalid`` where the state of the one is no state of the other."""
+    old, new = before.spec, after.spec
+    wrong = [
+        Mistake(f"/changes/{name}", "not_changeable", "cannot be changed by a fork")
+        for name in KEPT
+        if getattr(old, name) != getattr(new, name)
+    ]
+    at = "/changes/optimizer"
+    if old.optimizer.type != new.optimizer.type:
+        sentence = f"must stay `{old.optimizer.type}`, whose state the fork takes over"
+        wrong.append(Mistake(f"{at}/type", "not_changeable", sentence))
+    else:
+        for name in SLOTS:
+            if bool(getattr(old.optimizer, name, 0)) != bool(getattr(new.optimizer, name, 0)):
+                sentence = "cannot be turned on or off by a fork: the state would not fit"
+                wrong.append(Mistake(f"{at}/{name}", "not_changeable", sentence))
+    if before.facts != after.facts and not wrong:
+        sentence = "makes something else of the target than the job did"
+        wrong.append(Mistake("/changes/loss", "not_changeable", sentence))
+    if wrong:
+        raise Invalid("a fork keeps the data, the model and the kind of state", wrong)
+
+
+def still_valid(log: Sequence[Row], changes: Row) -> list[Row]:
+    """The interventions that go on in a fork: but for those that its specification replaces."""
+    optimizer, gone = changes.get("optimizer"), set[str]()
+    if isinstance(optimizer, dict) and "lr" in optimizer:
+        gone.add("lr")
+    if "iterations" in changes or "epochs" in changes:
+        gone.add("iterations")
+    kept = [
+        {**entry, "changes": {k: v for k, v in entry["changes"].items() if k not in gone}}
+        for entry in log
+    ]
+    return [entry for entry in kept if entry["changes"]]
+
+
+def descendant(plan: Plan, parent: Job, begins: int, request_id: str) -> Job:
+    """The new job, with what it has of its parent; it has ``begins`` losses from the start."""
+    return jobs.new(
+        plan,
+        request_id,
+        tenant_id=parent.tenant_id,
+        iteration=begins,
+        epoch=plan.epoch(begins),
+        dataset_id=parent.dataset_id,
+        execution=parent.execution,
+    )
+
+
+def settle(
+    session: Session,
+    storage: Storage,
+    parent: Job,
+    heir: Job,
+    log: Sequence[Row],
+    last: int,
+    reason: str,
+) -> None:
+    """Keeps the new job with its interventions, series and checkpoints up to ``last``."""
+    heir.interventions = len(log)
+    jobs.enqueue(session, [heir], reason)
+    session.add_all(
+        Intervention(
+            id=new_id("int"), tenant_id=heir.tenant_id, job_id=heir.id, number=number, **entry
+        )
+        for number, entry in enumerate(log, start=1)
+    )
+    inheritance.take_series(session, parent, heir, heir.iteration)
+    inheritance.take_checkpoints(session, storage, parent, heir, last)
+    session.flush()
+    session.refresh(heir)
