@@ -14,7 +14,7 @@ from app.numbers import speakable
 from app.storage import DamagedFile, Storage
 from app.tables import Checkpoint, Job, MetricChunk
 from app.tables.columns import Floats
-from training.stopping import rises
+from training.catalog.metrics import rises
 
 AT_ONCE = 64
 """Chunks that are copied at once."""
