@@ -59,6 +59,23 @@ class JobError:
 
 
 @dataclass(frozen=True)
+class ForkOf:
+    """The job that a forked one was, up to `iteration`."""
+
+    job: str
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """A change of a job's course; `iteration` is the first one it applies to."""
+
+    iteration: int
+    changes: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
 class Page(Generic[T]):
     """One page of a list, newest first; `next` is the `after` of the page behind it."""
 
@@ -95,7 +112,8 @@ class Points:
 class Metrics:
     """One page of a job's series; `next_after` is None on the last page that exists so far.
 
-    `sampled`: whether these are the extremes of buckets and not every iteration.
+    `sampled`: whether points are left out, these being the extremes of buckets; `count`: how many
+    there are without that, by series.
     """
 
     series: dict[str, Points]
@@ -103,6 +121,7 @@ class Metrics:
     complete: bool
     next_after: int | None = None
     sampled: bool = False
+    count: Mapping[str, int] | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -201,6 +220,11 @@ def metrics_of(document: Json) -> Metrics:
 def event_of(document: Json) -> Event:
     """One event of the list of a job's events."""
     return read(Event, document, created_at=time_of(document.get("created_at")))
+
+
+def intervention_of(document: Json) -> Intervention:
+    """One entry of a job's log of interventions."""
+    return read(Intervention, document, created_at=time_of(document.get("created_at")))
 
 
 def predictions_of(document: Json) -> Predictions:

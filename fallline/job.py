@@ -6,32 +6,34 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from fallline.answers import (
     TERMINAL,
     Event,
+    ForkOf,
+    Intervention,
     JobError,
     Metrics,
     ModelRef,
     Points,
-    Predictions,
     Progress,
     QueuePlace,
     event_of,
+    intervention_of,
     known,
     made,
     maybe,
     metrics_of,
-    predictions_of,
     read,
     time_of,
 )
 from fallline.errors import JobFailed, WaitedEnough
-from fallline.modes import M, Noun, call, stream
+from fallline.modes import M, call, stream
 from fallline.numbers import Json, numbers
+from fallline.questions import Questions
 from fallline.reading import Reading
-from fallline.request import joined, segment
+from fallline.request import joined
 from fallline.transport import Transport
 
 # How long one request for a change is held; the service allows 60 s, some proxies less.
@@ -46,18 +48,11 @@ LONGEST_PAUSE = 2.0
 
 
 @dataclass(frozen=True)
-class JobRef(Noun[M]):
+class JobRef(Questions[M]):
     """A job by its id: steer it, watch it, question it. Nothing is asked before a method is called.
 
     Every method may raise `ApiError` and `Unreachable`.
     """
-
-    id: str
-
-    @property
-    def path(self) -> str:
-        """Where the job is found."""
-        return f"/v1/jobs/{segment(self.id)}"
 
     @call
     async def now(self) -> Job[M]:
@@ -183,31 +178,6 @@ class JobRef(Noun[M]):
         """All points of one series that are recorded by now past iteration `after`."""
         return await self._points(name, after)
 
-    @call
-    async def iteration(
-        self, iteration: int, *, parameters: Sequence[str] | None = None
-    ) -> dict[str, Any]:
-        """The state before update `iteration`: loss, rate; value, gradient, update by parameter.
-
-        A worker replays the job to that iteration; this waits for it. Raises `TaskFailed`.
-        """
-        params = {"parameters": joined(parameters)}
-        answer = await self._http.result(f"{self.path}/iterations/{iteration}", params)
-        return cast(dict[str, Any], numbers(answer))
-
-    @call
-    async def examples(self, *, split: str = "test", limit: int = 5) -> Sequence[dict[str, Any]]:
-        """Rows of one split, raw: `row` (its place in the data set), `input`, `target`."""
-        params = {"split": split, "limit": limit}
-        answer = await self._http.get(f"{self.path}/examples", params)
-        return cast(Sequence[dict[str, Any]], answer["data"])
-
-    @call
-    async def predict(self, inputs: Sequence[Any], *, outputs: Sequence[str] = ()) -> Predictions:
-        """What the model of the job, which has succeeded, says about `inputs`, one row each."""
-        body = {"inputs": inputs, "outputs": outputs}
-        return predictions_of(await self._http.ask(f"{self.path}/predict", body))
-
     async def _now(self, hold: float | None = None, after: int | None = None) -> Job[M]:
         params = {"wait": hold and round(hold, 3), "after": after}
         return job_of(self._http, await self._http.get(self.path, params, held=hold or 0.0))
@@ -248,7 +218,9 @@ class Job(JobRef[M]):
     device: str | None = None
     worker: str | None = None
     execution: Mapping[str, Any] | None = None
-    priority: int = 0
+    retry_of: str | None = None
+    forked_from: ForkOf | None = None
+    interventions: Sequence[Intervention] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -281,5 +253,7 @@ def job_of(http: Transport, document: Json) -> Job[Any]:
         "queue": maybe(QueuePlace, given.get("queue")),
         "model": maybe(ModelRef, given.get("model")),
         "error": maybe(JobError, given.get("error")),
+        "forked_from": maybe(ForkOf, given.get("forked_from")),
+        "interventions": [intervention_of(row) for row in given.get("interventions") or ()],
     }
     return made(Job, given | values | times | parts | {"_http": http})

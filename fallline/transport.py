@@ -116,9 +116,9 @@ class Transport:
         """DELETE what is at a path."""
         await self.send(Request("DELETE", path))
 
-    async def result(self, path: str, params: Mapping[str, Any]) -> Json:
-        """What a GET computes; work that was only accepted (202 and a task) is waited for."""
-        response = await self.send(Request("GET", path, params))
+    async def result(self, request: Request) -> Json:
+        """What a request lets compute; work that was only accepted (202, a task) is waited for."""
+        response = await self.send(request)
         if response.status_code != httpx2.codes.ACCEPTED:
             return self.read(response)
         # Only the path: a key must never follow a Location to another host.

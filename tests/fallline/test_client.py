@@ -78,6 +78,35 @@ def test_an_iteration_is_computed_again(client: Client) -> None:
     assert state["parameters"]["0.bias"]["shape"] == [3]
 
 
+def test_a_weight_is_explained_and_a_job_verified(client: Client) -> None:
+    job = client.jobs.create(SPEC).wait()
+    assert job.explain(3, "0.weight[1,2]")["iteration"] == 3
+    assert job.verify()["verified"] is True
+
+
+def test_a_job_is_paused_changed_and_resumed(client: Client) -> None:
+    job = client.jobs.create({**SPEC, "iterations": 1_000_000})
+    job.pause()
+    while (now := job.now()).state != "paused":
+        assert now.state in {"queued", "running", "pausing"}
+    changed = now.update(lr=0.05, iterations=now.progress.iteration + 1000, metadata={"a": "b"})
+    assert changed.metadata == {"a": "b"}
+    assert changed.interventions[-1].changes == {
+        "lr": 0.05,
+        "iterations": changed.progress.iterations,
+    }
+    assert job.resume().state == "queued"
+    assert job.wait().check().progress.iteration == changed.progress.iterations
+
+
+def test_a_picture_of_a_series_keeps_its_extremes(client: Client) -> None:
+    job = client.jobs.create(SPEC).wait()
+    whole, few = job.points(), job.metrics(points=5)
+    assert (few.sampled, few.count) == (True, {"loss": 50})
+    assert max(few.series["loss"].values) == max(whole.values)
+    assert job.metrics(after=9, before=20).series["loss"].iterations == list(range(10, 20))
+
+
 def test_the_losses_of_a_job_that_diverges_are_floats(client: Client) -> None:
     wild = {**ONE_WEIGHT, "optimizer": {"type": "sgd", "lr": 1e30}, "iterations": 100}
     job = client.jobs.create(wild).wait()
