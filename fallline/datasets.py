@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,14 +23,21 @@ UPLOAD_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Dataset:
-    """Data that were uploaded: how many rows, and what each column holds; `raw` has all of it."""
+    """Data that were uploaded.
+
+    `schema` says what each column holds, `statistics` what is in it, `source` how the file was
+    read, `size` how many bytes are stored.
+    """
 
     id: str
     name: str
     rows: int
+    target: str
+    schema: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+    source: Mapping[str, Any]
+    size: int
     created_at: datetime
-    target: str | None = None
-    schema: Json = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -49,18 +56,30 @@ class Datasets(Listed[Dataset, M]):
         self,
         source: Source,
         *,
+        target: str,
         name: str | None = None,
-        target: str | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        header: bool | None = None,
+        ignore: Sequence[str] = (),
         media_type: str | None = None,
         idempotency_key: str | None = None,
     ) -> Dataset:
-        """Store a table with a header line: a path, bytes or an open file, read while it is sent.
+        """Store a table: a path, bytes or an open file, read while it is sent.
 
-        `target` names the column to be predicted, `name` defaults to the file's, and `media_type`
-        follows from its ending. All mistakes in the data that are found are in the `ApiError`.
+        `target` names the column to be predicted, `ignore` those that are no features. `name`
+        defaults to the file's, and `media_type` follows from its ending; delimiter, encoding and
+        whether there is a header line are detected unless they are given.
         """
         file = Path(source) if isinstance(source, (str, os.PathLike)) else None
-        params = {"name": name or (file and file.stem), "target": target}
+        params = {
+            "target": target,
+            "name": name or (file and file.stem),
+            "delimiter": delimiter,
+            "encoding": encoding,
+            "header": header,
+            "ignore": list(ignore) or None,
+        }
         headers = {"Content-Type": media_type or media_type_of(file)}
         if (size := size_of(source)) is not None:
             headers["Content-Length"] = str(size)
@@ -80,9 +99,9 @@ class Datasets(Listed[Dataset, M]):
         return self._row(await self._http.get(path(dataset)))
 
     @call
-    async def preview(self, dataset: str, *, limit: int | None = None) -> dict[str, Any]:
+    async def preview(self, dataset: str, *, rows: int | None = None) -> dict[str, Any]:
         """Its first rows, as they are read."""
-        answer = await self._http.get(f"{path(dataset)}/preview", {"limit": limit})
+        answer = await self._http.get(f"{path(dataset)}/preview", {"rows": rows})
         return cast(dict[str, Any], numbers(answer))
 
     @call

@@ -103,7 +103,7 @@ class JobRef(Questions[M]):
             if job.ended:
                 return
             await self._http.wire.sleep(every)
-            job = await self._now(hold=FOLLOW_SECONDS, after=job.progress.iteration - 1)
+            job = await self._now(hold=FOLLOW_SECONDS, after=job.progress.iteration)
 
     @call
     async def log(self) -> Sequence[Event]:

@@ -32,8 +32,10 @@ class Reading:
         return Request("GET", self.path, headers=headers, timeout=timeout)
 
     def take(self, frame: httpx2.ServerSentEvent) -> Event | None:
-        """A frame as an event; None for one that has been read already."""
-        document = json.loads(frame.data) if frame.data else {}
+        """A frame as an event; None for one that says nothing, or nothing new."""
+        if not frame.data:  # only how the stream is to be read
+            return None
+        document = json.loads(frame.data)
         event = (
             Event(frame.event, points=self._new(points_of(document.get("series", {}))))
             if frame.event == "metrics"

@@ -23,8 +23,16 @@ DatasetsArgument = Annotated[list[str], typer.Argument(metavar="DATASET...", hel
 @datasets.command()
 def upload(
     file: Annotated[str, typer.Argument(metavar="FILE", help="CSV or TSV, or - for stdin.")],
-    target: Annotated[str | None, typer.Option(help="The column to be predicted.")] = None,
+    target: Annotated[str, typer.Option(help="The column to be predicted.")],
     name: Annotated[str | None, typer.Option(help="Default: the file's, without ending.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A column that is no feature; may be repeated.")
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Default: detected.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Default: detected.")] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Default: detected.")
+    ] = None,
     media_type: Annotated[
         str | None, typer.Option("--type", help="Media type; default: by the file's ending.")
     ] = None,
@@ -33,7 +41,16 @@ def upload(
     """Store a table, to be named by its id in specifications."""
     source = sys.stdin.buffer if file == STDIN else readable(file)
     with connected() as client:
-        made = client.datasets.upload(source, name=name, target=target, media_type=media_type)
+        made = client.datasets.upload(
+            source,
+            target=target,
+            name=name,
+            ignore=ignore or (),
+            delimiter=delimiter,
+            encoding=encoding,
+            header=header,
+            media_type=media_type,
+        )
     Printer(output).rows([row(made)])
 
 
@@ -58,12 +75,12 @@ def show(dataset: DatasetArgument, output: OutputOption = Form.JSON) -> None:
 @datasets.command()
 def preview(
     dataset: DatasetArgument,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="So many rows.")] = None,
     output: OutputOption = Form.TABLE,
 ) -> None:
     """Print the first rows of a data set."""
     with connected() as client:
-        found = client.datasets.preview(dataset, limit=limit)
+        found = client.datasets.preview(dataset, rows=rows)
     Printer(output).rows(preview_rows(found))
 
 
@@ -92,6 +109,8 @@ def row(dataset: Dataset) -> Row:
         "name": dataset.name,
         "rows": dataset.rows,
         "target": dataset.target,
+        "columns": len(dataset.schema["columns"]),
+        "bytes": dataset.size,
         "created": dataset.created_at,
     }
     return Row(dataset.raw, cells, dataset.id)

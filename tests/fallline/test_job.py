@@ -135,7 +135,10 @@ def test_events_come_in_their_order_until_the_end(ask: Ask) -> None:
 
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_stream_that_breaks_goes_on_where_it_was(ask: Ask, cut: bool) -> None:
-    first = streamed(happened(1, "state"), frame("metrics", {"series": series(0, [3, 2])}), cut=cut)
+    begin = "retry: 1000\n\n"
+    first = streamed(
+        begin, happened(1, "state"), frame("metrics", {"series": series(0, [3, 2])}), cut=cut
+    )
     again = [happened(1, "state"), frame("metrics", {"series": series(0, [3, 2, 1])})]
     second = streamed(*again, happened(2, "state"), END)
     script = Script(answers={EVENTS: [first, NO_ANSWER, Answer(503, {}), second]})

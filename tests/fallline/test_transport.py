@@ -223,7 +223,17 @@ def test_a_task_on_another_host_is_asked_for_on_ours() -> None:
 
 # -- uploads
 
-DATASET = {"id": "ds_1", "name": "rows", "rows": 2, "created_at": "2026-01-02T03:04:05.678Z"}
+DATASET = {
+    "id": "ds_1",
+    "name": "rows",
+    "rows": 2,
+    "target": "b",
+    "schema": {"columns": [{"name": "a"}, {"name": "b"}], "inputs": 1},
+    "statistics": {},
+    "source": {},
+    "size": 64,
+    "created_at": "2026-01-02T03:04:05.678Z",
+}
 UPLOAD = "POST /v1/datasets"
 
 
@@ -242,7 +252,7 @@ def test_a_file_is_sent_as_it_is_again_from_its_start(
     media_type = "text/tab-separated-values" if kind == "path" else "text/csv"
     assert set(script.header("Content-Type")) == {media_type}
     assert len(set(script.header("Idempotency-Key"))) == 1
-    query = "name=rows&target=b" if kind == "path" else "target=b"
+    query = "target=b&name=rows" if kind == "path" else "target=b"
     assert script.asked[0] == f"{UPLOAD}?{query}"
 
 
@@ -253,7 +263,7 @@ def test_what_cannot_be_read_twice_is_not_sent_twice(at_once: None) -> None:
 
     script = Script(answers={UPLOAD: [Answer(503, {})]})
     with pytest.raises(ApiError):
-        blocking(script, lambda client: client.datasets.upload(Pipe(b"a\n1\n")))
+        blocking(script, lambda client: client.datasets.upload(Pipe(b"a\n1\n"), target="a"))
     assert len(script.asked) == 1
 
 

@@ -15,16 +15,17 @@ UPLOAD = "POST /v1/datasets"
 def test_a_file_is_uploaded_under_its_name_and_type(scripted: Scripted, tmp_path: Path) -> None:
     (tmp_path / "flowers.tsv").write_text("a\tb\n1\t2\n")
     fallline, script = scripted({UPLOAD: [Answer(201, DATASET)]})
-    said = fallline("datasets", "upload", f"{tmp_path}/flowers.tsv", "--target", "b", "-o", "id")
+    options = ["--target", "b", "--no-header", "--ignore", "a", "--ignore", "c"]
+    said = fallline("datasets", "upload", f"{tmp_path}/flowers.tsv", *options, "-o", "id")
     assert (said.code, said.out) == (0, "ds_1\n")
-    assert script.asked == [f"{UPLOAD}?name=flowers&target=b"]
+    assert script.asked == [f"{UPLOAD}?target=b&name=flowers&header=false&ignore=a&ignore=c"]
     assert script.header("Content-Type") == ["text/tab-separated-values"]
     assert script.requests[0].body == b"a\tb\n1\t2\n"
 
 
 def test_stdin_is_uploaded(scripted: Scripted) -> None:
     fallline, script = scripted({UPLOAD: [Answer(201, DATASET)]})
-    said = fallline("datasets", "upload", "-", "--name", "rows", stdin="a,b\n1,2\n")
+    said = fallline("datasets", "upload", "-", "--target", "b", stdin="a,b\n1,2\n")
     assert said.code == 0, said.err
     assert script.requests[0].body == b"a,b\n1,2\n"
     assert script.header("Content-Type") == ["text/csv"]
@@ -33,7 +34,7 @@ def test_stdin_is_uploaded(scripted: Scripted) -> None:
 def test_a_file_that_cannot_be_read_is_wrong_usage(scripted: Scripted, tmp_path: Path) -> None:
     fallline, script = scripted({})
     for file in (tmp_path / "none.csv", tmp_path):
-        assert fallline("datasets", "upload", str(file)).code == 2
+        assert fallline("datasets", "upload", str(file), "--target", "b").code == 2
     assert script.asked == []
 
 
@@ -41,7 +42,7 @@ def test_every_mistake_in_the_data_is_told(scripted: Scripted, tmp_path: Path) -
     (tmp_path / "rows.csv").write_text("a,b\n1\n")
     errors = [{"pointer": "/line/2", "code": "ragged", "message": "1 field instead of 2"}]
     fallline, _ = scripted({UPLOAD: [Answer(422, {"detail": "Not a table.", "errors": errors})]})
-    said = fallline("datasets", "upload", f"{tmp_path}/rows.csv")
+    said = fallline("datasets", "upload", f"{tmp_path}/rows.csv", "--target", "b")
     assert said.code == 4
     assert said.err.splitlines()[1] == "  /line/2: 1 field instead of 2"
 
