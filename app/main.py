@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI
 
 from app.api import (
     answers,
+    catalog,
     control,
     docs,
     health,
@@ -66,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Measured, traffic=app.state.traffic)
     problems.install(app)
     nouns = (docs, health, monitoring, jobs, control, metrics, iterations, models, predictions)
-    for noun in (*nouns, keys):
+    for noun in (*nouns, keys, catalog):
         app.include_router(noun.router)
     answers.guarded(app.routes)
     return app

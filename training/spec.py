@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from training.catalog import Layer, Loss, Metric, Optimizer, Schedule
+from training.catalog.preparations import Prepare
 from training.catalog.schedules import ConstantRate
 from training.catalog.words import INT64, Form, Section
 
@@ -44,10 +45,13 @@ class Split(Section):
     seed: Seed = 0
 
 
+Layers = Annotated[list[Layer], Field(min_length=1)]
+
+
 class Model(Section):
     """Layers, applied in order."""
 
-    layers: Annotated[list[Layer], Field(min_length=1)]
+    layers: Layers
 
 
 class EarlyStopping(Section):
@@ -84,7 +88,6 @@ Dataset = Annotated[
 ]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
 Metadata = Annotated[dict[str, str], Field(max_length=50)]
-Prepare = Literal["standardize", "min_max", "none"]
 Precision = Literal["fp32", "bf16", "auto"]
 
 
@@ -102,7 +105,7 @@ class JobSpec(Section):
     dataset: Dataset
     split: Split = Split()
     prepare: Prepare | None = None
-    model: Annotated[Model, BeforeValidator(layers_alone)]
+    model: Annotated[Model, BeforeValidator(layers_alone, json_schema_input_type=Model | Layers)]
     loss: Loss
     optimizer: Optimizer
     schedule: Schedule = ConstantRate()

@@ -5,16 +5,18 @@ are the rules that can be had without computing anything: the shape a layer puts
 it owns, whether a loss fits a target.
 """
 
-from training.catalog.datasets import BUNDLED, Classes, Facts, Target, Values
+from training.catalog.datasets import ABOUT, BUNDLED, Classes, Facts, Target, Values
 from training.catalog.inits import INITS, Parameter
 from training.catalog.layers import LAYERS, Layer
 from training.catalog.losses import LOSSES, Loss
 from training.catalog.metrics import DEFAULT_METRICS, METRICS, Metric
 from training.catalog.optimizers import OPTIMIZERS, Optimizer
+from training.catalog.preparations import PREPARATIONS, Prepare
 from training.catalog.schedules import SCHEDULES, Schedule
 from training.catalog.words import Buffer, Shape, ShapeError, Word
 
 __all__ = [
+    "ABOUT",
     "BUNDLED",
     "DEFAULT_METRICS",
     "INITS",
@@ -22,6 +24,7 @@ __all__ = [
     "LOSSES",
     "METRICS",
     "OPTIMIZERS",
+    "PREPARATIONS",
     "SCHEDULES",
     "Buffer",
     "Classes",
@@ -31,6 +34,7 @@ __all__ = [
     "Metric",
     "Optimizer",
     "Parameter",
+    "Prepare",
     "Schedule",
     "Shape",
     "ShapeError",

@@ -55,3 +55,11 @@ BUNDLED: dict[str, Facts] = {
     "breast_cancer": Facts(569, (30,), Classes(("malignant", "benign"), (212, 357))),
     "diabetes": Facts(442, (10,), Values(1)),
 }
+ABOUT: dict[str, str] = {
+    "digits": "Images of handwritten digits, 8 by 8 pixels, and which digit each shows.",
+    "iris": "Lengths and widths of the sepals and petals of irises, and their species.",
+    "wine": "Thirteen chemical measurements of wines, and which of three growers made each.",
+    "breast_cancer": "Thirty measurements of cell nuclei, and whether the tumour is malignant.",
+    "diabetes": "Ten measurements of patients, and how far the disease had come a year later.",
+}
+"""A sentence for each."""

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -27,8 +27,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def named(schema: dict[str, Any]) -> None:
+    """A word's JSON Schema: unlike its arguments, its name has to be there."""
+    schema["required"] = ["type", *schema.get("required", [])]
+    schema["properties"]["type"].pop("default", None)
+
+
 class Word(Section):
     """A named choice with arguments; every family has its own subclasses."""
+
+    model_config = ConfigDict(json_schema_extra=named)
 
     type: str
 
@@ -38,7 +46,28 @@ def spelled_out(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
-SpelledOut = BeforeValidator(spelled_out)
+class Bare:
+    """Marks a union of words: a bare string stands for a word, and where no argument of that word
+    has to be given, the JSON Schema says so."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        words: tuple[type[Word], ...] = get_args(source)
+        alone = [w.model_fields["type"].default for w in words if not needs_arguments(w)]
+        spelled = handler(source)
+        said = core_schema.union_schema([core_schema.literal_schema(alone), spelled])
+        return core_schema.no_info_before_validator_function(
+            spelled_out, spelled, json_schema_input_schema=said
+        )
+
+
+def needs_arguments(word: type[Word]) -> bool:
+    """Whether a word says nothing without its arguments."""
+    return any(field.is_required() for field in word.model_fields.values())
+
+
+SpelledOut = Bare()
 
 
 @dataclass(frozen=True)

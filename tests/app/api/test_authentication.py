@@ -38,6 +38,8 @@ SCOPE = {
     "GET /v1/tasks/{task_id}": "read",
     "GET /v1/jobs/{job_id}/examples": "read",
     "POST /v1/jobs/{job_id}/predict": "predict",
+    "GET /v1/catalog": "read",
+    "GET /v1/catalog/schema": "read",
     "GET /v1/models": "read",
     "GET /v1/models/{name}": "read",
     "GET /v1/models/{name}/versions/{version}": "read",
