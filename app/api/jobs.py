@@ -1,14 +1,18 @@
 """Jobs: submit, look, change, delete."""
 
+from collections.abc import Sequence
+
 from fastapi import Response
 from sqlalchemy.orm import Session
 
 from app.api.answers import Router
 from app.api.body import Body, described
 from app.api.deps import After, Limit, Reading, RequestId, SettingsDep, StorageDep, Writing
+from app.api.filters import Wanted
 from app.api.openapi import refusals
-from app.api.schemas import JobDocument, JobList, job_document
-from app.services import changes, jobs
+from app.api.schemas import JobBatch, JobDocument, JobList, job_document
+from app.services import batches, changes, jobs
+from app.services.batches import Batch
 from app.services.changes import JobChanges
 from app.services.standing import standings
 from app.tables import Job
@@ -45,12 +49,31 @@ CREATE = described(
 )
 
 
+BATCH = described(
+    Batch,
+    sweep={
+        "base": {
+            "dataset": "iris",
+            "model": [{"type": "linear", "out_features": 3}],
+            "loss": "cross_entropy",
+            "optimizer": "sgd",
+            "iterations": 200,
+        },
+        "changes": [{"optimizer": {"lr": 0.1}}, {"optimizer": {"lr": 0.01}}],
+    },
+)
 CHANGE = described(JobChanges, sooner={"priority": 10}, gentler={"lr": 0.01, "iterations": 500})
 
 
 def document(session: Session, job: Job) -> JobDocument:
     """A job with its place in the queue and its interventions."""
-    return job_document(job, standings(session, [job])[job.id])
+    return documents(session, [job])[0]
+
+
+def documents(session: Session, rows: Sequence[Job]) -> list[JobDocument]:
+    """The same of several, with as few questions to the database as of one."""
+    found = standings(session, rows)
+    return [job_document(job, found[job.id]) for job in rows]
 
 
 @router.post("", status_code=202, operation_id="create_job", openapi_extra=CREATE)
@@ -63,12 +86,20 @@ def create(
     return document(session, job)
 
 
+@router.post("/batch", status_code=202, operation_id="create_jobs", openapi_extra=BATCH)
+def create_batch(
+    body: Body, session: Writing, settings: SettingsDep, request_id: RequestId
+) -> JobBatch:
+    """Queues up to 1 000 jobs in one transaction: all of them, or none."""
+    created = batches.create(session, body, settings.limits, request_id)
+    return JobBatch(data=documents(session, created))
+
+
 @router.get("", operation_id="list_jobs")
-def index(session: Reading, limit: Limit = 20, after: After = None) -> JobList:
-    """Jobs, newest first."""
-    page = jobs.listed(session, limit, after)
-    found = standings(session, page.rows)
-    data = [job_document(job, found[job.id]) for job in page.rows]
+def index(session: Reading, wanted: Wanted, limit: Limit = 20, after: After = None) -> JobList:
+    """Jobs, newest first. `metadata.<key>=<value>` lists those that have the entry."""
+    page = jobs.listed(session, limit, after, wanted)
+    data = documents(session, page.rows)
     return JobList(data=data, has_more=page.next is not None, next=page.next)
 
 

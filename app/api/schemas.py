@@ -91,6 +91,12 @@ class JobList(Document):
     next: str | None
 
 
+class JobBatch(Document):
+    """Jobs that were queued together, in the order of the request."""
+
+    data: list[JobDocument]
+
+
 class TaskDocument(Document):
     """A question to a worker, and its answer once there is one."""
 

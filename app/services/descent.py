@@ -68,7 +68,7 @@ def fork(
     log = [lineage.spoken(r) for r in lineage.interventions(session, [job_id])[job_id]]
     before = lineage.plan(parent.spec, [])
     base = parent.spec | {"metadata": parent.labels, "priority": parent.priority}
-    after = jobs.checked(merged(base, asked.changes), limits, at="/changes")
+    after = forked_plan(base, asked.changes, limits)
     refuse(before, after, asked.changes)
     inherited = still_valid([entry for entry in log if entry["iteration"] <= n], asked.changes)
     plan = after.changed(lineage.changes(inherited))
@@ -92,6 +92,22 @@ def read(raw: Any) -> Fork:
     except ValidationError as error:
         found = translate(error, Fork, raw)
         raise Invalid("the fork has mistakes", found, code="invalid_changes") from error
+
+
+def forked_plan(base: Row, changes: Row, limits: Limits) -> Plan:
+    """The plan of the changed specification; mistakes point into the changes that made them."""
+    try:
+        return jobs.checked(merged(base, changes), limits)
+    except Invalid as found:
+        found.errors = tuple(
+            mistake._replace(pointer=f"/changes{mistake.pointer}")
+            if mistake.pointer[1:].split("/")[0] in changes
+            else mistake._replace(
+                pointer="/changes", message=f"{mistake.pointer}: {mistake.message}"
+            )
+            for mistake in found.errors
+        )
+        raise
 
 
 def refuse(before: Plan, after: Plan, changes: Row) -> None:

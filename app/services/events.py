@@ -36,3 +36,17 @@ def record(
             data=data,
         )
     )
+
+
+def first(job: Job, type_: str, data: dict[str, Any]) -> Event:
+    """The first entry of the log of a job that is just being made, to be kept with it."""
+    job.events = 1
+    return Event(
+        id=new_id("evt"),
+        tenant_id=job.tenant_id,
+        job_id=job.id,
+        sequence=1 + (job.iteration or 0),
+        iteration=job.iteration or 0,
+        type=type_,
+        data=data,
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
@@ -12,10 +12,11 @@ from app import queue
 from app.db import after_commit
 from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
-from app.services import control
+from app.services import events
 from app.services.pages import Page, page
 from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Job, JobState
+from app.tables.columns import entry
 from training.check import Limits, check
 from training.mistakes import Mistakes
 from training.plan import Plan
@@ -28,20 +29,19 @@ def create(session: Session, raw: Any, limits: Limits, request_id: str) -> Job:
     return job
 
 
-def checked(raw: Any, limits: Limits, at: str = "") -> Plan:
-    """The plan of a specification that stands at ``at`` in the request; raises ``Invalid``."""
+def checked(raw: Any, limits: Limits) -> Plan:
+    """The plan of a specification; raises ``Invalid`` with every mistake."""
     try:
         return check(raw, limits)
     except Mistakes as found:
         count = len(found.mistakes)
         summary = f"the specification has {count} mistake{'s' * (count != 1)}"
-        mistakes = [mistake._replace(pointer=at + mistake.pointer) for mistake in found.mistakes]
-        raise Invalid(summary, mistakes, code="invalid_specification") from found
+        raise Invalid(summary, found.mistakes, code="invalid_specification") from found
 
 
-def new(plan: Plan, request_id: str, **columns: Any) -> Job:
+def new(plan: Plan, request_id: str, job_id: str | None = None, **columns: Any) -> Job:
     """A job that is not kept yet; ``columns`` are what does not follow from its plan."""
-    job_id, spec = new_id("job"), plan.spec
+    job_id, spec = job_id or new_id("job"), plan.spec
     values: dict[str, Any] = {
         "id": job_id,
         "name": spec.name or job_id,
@@ -58,10 +58,12 @@ def new(plan: Plan, request_id: str, **columns: Any) -> Job:
 
 def enqueue(session: Session, created: Sequence[Job], reason: str | None) -> None:
     """Keeps new jobs, tells their logs, and rings once. Every new job comes through here."""
+    data = {"state": JobState.QUEUED, "reason": reason, "attempt": 0}
+    log = [events.first(job, "state", data) for job in created]
     session.add_all(created)
     session.flush()
-    for job in created:
-        control.tell_state(session, job.id, JobState.QUEUED, reason)
+    session.add_all(log)
+    session.flush()
     after_commit(session, lambda: queue.ring(queue.TRAINING))
 
 
@@ -73,9 +75,25 @@ def get(session: Session, job_id: str) -> Job:
     return job
 
 
-def listed(session: Session, limit: int, after: str | None) -> Page[Job]:
+class Filters(NamedTuple):
+    """Which jobs are listed: in one of the states (``None``: any), of that name, with all these
+    entries in their metadata."""
+
+    states: Sequence[str] | None = None
+    name: str | None = None
+    metadata: Sequence[tuple[str, str]] = ()
+
+
+def listed(session: Session, limit: int, after: str | None, wanted: Filters) -> Page[Job]:
     """Jobs, newest first."""
-    return page(session, select(Job), Job.id, limit, after)
+    query = select(Job)
+    if wanted.states is not None:
+        query = query.where(Job.state.in_(wanted.states))
+    if wanted.name is not None:
+        query = query.where(Job.name == wanted.name)
+    for key, value in wanted.metadata:
+        query = query.where(entry(Job.labels, key) == value)
+    return page(session, query, Job.id, limit, after)
 
 
 def delete(session: Session, storage: Storage, job_id: str) -> None:

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from psycopg import adapters
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
-from sqlalchemy import ColumnElement, Dialect, LargeBinary, func
+from sqlalchemy import ColumnElement, Dialect, LargeBinary, String, func
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 Floats = NDArray[np.float32]
@@ -16,6 +19,30 @@ Floats = NDArray[np.float32]
 FLOAT4_OID, FLOAT4_ARRAY_OID = 700, 1021
 HEADER_BYTES = 20
 ELEMENT = np.dtype([("length", ">i4"), ("value", ">f4")])
+
+
+class entry(FunctionElement[str]):  # noqa: N801 -- reads as the SQL function it is
+    """The text under a key of a JSON object; both are parameters, so a key may be any text."""
+
+    type = String()
+    inherit_cache = True
+
+    def __init__(self, column: Any, key: str) -> None:
+        super().__init__(column, key)
+
+
+@compiles(entry, "postgresql")
+def entry_on_postgresql(element: entry, compiler: SQLCompiler, **kw: Any) -> str:
+    """An operator."""
+    column, key = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({column} ->> {key})"
+
+
+@compiles(entry, "sqlite")
+def entry_on_sqlite(element: entry, compiler: SQLCompiler, **kw: Any) -> str:
+    """Not a JSON path: a key with a quotation mark in it would end one."""
+    column, key = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"(SELECT value FROM json_each({column}) WHERE json_each.key = {key})"  # noqa: S608 -- names of a column and a parameter
 
 
 class FloatArray(TypeDecorator[Floats]):
