@@ -7,8 +7,9 @@ from app.main import create_app
 
 if __name__ == "__main__":
     settings = get_settings()
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         access_log=False,
@@ -16,3 +17,7 @@ if __name__ == "__main__":
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    server = uvicorn.Server(config)
+    # Those who watch are let go at once; they come again to the next process and miss nothing.
+    app.state.watch.ending = lambda: server.should_exit
+    server.run()

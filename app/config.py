@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     stall_seconds: Seconds = 120
     watchdog_seconds: Seconds = 30
 
+    max_watchers: Annotated[int, Field(ge=1, le=10_000)] = 2_000
+
     replay_wait_seconds: Seconds = 10
     replay_max_parameters: Count = 100_000
     replay_max_iterations: Count = 10_000

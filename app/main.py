@@ -1,5 +1,6 @@
 """The application: lifespan, routers, error handlers; nothing else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from app.api import (
     catalog,
     control,
     docs,
+    events,
     health,
     iterations,
     jobs,
@@ -26,11 +28,14 @@ from app.api.deps import authenticated, no_nul
 from app.api.door import Door
 from app.api.hosts import Hosts
 from app.api.keyring import Keyring
+from app.api.looks import Looks
+from app.api.streams import Teller
 from app.api.traffic import Measured, Traffic
 from app.config import Settings, get_settings
 from app.db import Database
 from app.log import configure_logging
 from app.storage import Storage
+from app.watch import Watch
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -40,7 +45,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(app.state.watch.run())
         yield
+        watching.cancel()
         app.state.database.dispose()
 
     app = FastAPI(
@@ -57,6 +64,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
     app.state.storage = Storage(settings.storage)
+    app.state.looks = Looks(app.state.database)
+    app.state.watch = Watch(app.state.database, settings.max_watchers)
+    app.state.teller = Teller(app.state.watch)
     app.add_middleware(Conditional)
     keyring = Keyring(app.state.database)
     app.add_middleware(Door, hosts=Hosts(settings), keyring=keyring)
@@ -66,8 +76,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.traffic = Traffic()
     app.add_middleware(Measured, traffic=app.state.traffic)
     problems.install(app)
-    nouns = (docs, health, monitoring, jobs, control, metrics, iterations, models, predictions)
-    for noun in (*nouns, keys, catalog):
+    nouns = (docs, health, monitoring, jobs, control, metrics, events, iterations, models)
+    for noun in (*nouns, predictions, keys, catalog):
         app.include_router(noun.router)
     answers.guarded(app.routes)
     return app

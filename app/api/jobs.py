@@ -2,16 +2,29 @@
 
 from collections.abc import Sequence
 
-from fastapi import Response
+from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
+from app.api.accept import JSON
 from app.api.answers import Router
 from app.api.body import Body, described
-from app.api.deps import After, Limit, Reading, RequestId, SettingsDep, StorageDep, Writing
+from app.api.conditional import must_match
+from app.api.deps import (
+    After,
+    Limit,
+    Reader,
+    Reading,
+    RequestId,
+    SettingsDep,
+    StorageDep,
+    Writing,
+)
 from app.api.filters import Wanted
+from app.api.looks import written
 from app.api.openapi import refusals
 from app.api.schemas import JobBatch, JobDocument, JobList, job_document
-from app.services import batches, changes, jobs
+from app.api.waiting import LooksDep, Passed, Wait, WatchDep, condition, unless_gone
+from app.services import batches, changes, control, jobs
 from app.services.batches import Batch
 from app.services.changes import JobChanges
 from app.services.standing import standings
@@ -103,15 +116,39 @@ def index(session: Reading, wanted: Wanted, limit: Limit = 20, after: After = No
     return JobList(data=data, has_more=page.next is not None, next=page.next)
 
 
-@router.get("/{job_id}", operation_id="get_job")
-def show(job_id: str, session: Reading) -> JobDocument:
-    """One job."""
-    return document(session, jobs.get(session, job_id))
+@router.get("/{job_id}", operation_id="get_job", responses={200: {"model": JobDocument}})
+async def show(
+    job_id: str,
+    request: Request,
+    principal: Reader,
+    looks: LooksDep,
+    watch: WatchDep,
+    wait: Wait = 0,
+    after: Passed = None,
+) -> Response:
+    """One job. ``wait`` holds the answer until its state changes, or until iteration ``after`` is
+    recorded; it is given at once when the job has ended, and as it is when the time is up."""
+    look = await looks.at(principal.tenant_id, job_id)
+    met = condition(look.glance, after)
+    if wait and not met(look.glance):
+        with watch.watching(job_id, principal.key_id) as watcher:
+            # Once more: whatever happens from here on is noticed.
+            if not met((await looks.at(principal.tenant_id, job_id)).glance):
+                await unless_gone(request, watcher.until(met, wait))
+            watcher.still_allowed()
+        look = await looks.at(principal.tenant_id, job_id)
+    return Response(look.content, media_type=JSON)
 
 
-@router.patch("/{job_id}", operation_id="change_job", openapi_extra=CHANGE, responses=refusals(409))
-def change(job_id: str, body: Body, session: Writing, settings: SettingsDep) -> JobDocument:
-    """Changes a job's place in the queue, its metadata, or its course while it is not over."""
+@router.patch(
+    "/{job_id}", operation_id="change_job", openapi_extra=CHANGE, responses=refusals(409, 412)
+)
+def change(
+    job_id: str, body: Body, session: Writing, settings: SettingsDep, request: Request
+) -> JobDocument:
+    """Changes a job's place in the queue, its metadata, or its course while it is not over; with
+    `If-Match`, only if it is what the client has seen."""
+    must_match(request.headers, written(document(session, control.lock(session, job_id))))
     return document(session, changes.change(session, job_id, body, settings.limits))
 
 

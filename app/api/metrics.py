@@ -11,9 +11,8 @@ from app.api.accept import JSON, wanted
 from app.api.deps import DatabaseDep, Reading
 from app.api.exports import ARROW, CSV, Source, as_arrow, as_csv
 from app.api.openapi import refusals
-from app.api.schemas import MetricsDocument
+from app.api.schemas import MetricsDocument, points_document
 from app.errors import Invalid
-from app.numbers import speakable
 from app.services import jobs, metrics
 from app.services.metrics import Selection
 from app.services.points import Points
@@ -130,7 +129,7 @@ def answer(
     to_the_end = next_after is None and (before is None or before > job.iteration)
     document = {
         "job": job.id,
-        "series": {name: written(points) for name, points in series.items()},
+        "series": {name: points_document(points) for name, points in series.items()},
         "last": {n: int(p.iterations[-1]) for n, p in series.items() if len(p.iterations)},
         "state": job.state,
         "complete": job.state in TERMINAL and to_the_end,
@@ -138,12 +137,6 @@ def answer(
         **more,
     }
     return Response(orjson.dumps(document), media_type=JSON, headers={"Vary": "Accept"})
-
-
-def written(points: Points) -> dict[str, list[Any]]:
-    """A series in JSON: float32 widened to float64 is the stored number, exactly."""
-    values = speakable(points.values.astype(float).tolist())
-    return {"iteration": points.iterations.tolist(), "value": values}
 
 
 def file(source: Source, form: str) -> Response:

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
+from app.numbers import speakable
+from app.services.points import Points
 from app.services.standing import Standing
-from app.tables import Job, Task
+from app.tables import Event, Job, Task
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 Time = Annotated[
@@ -115,6 +117,28 @@ class PointsDocument(Document):
 
     iteration: list[int]
     value: list[Number]
+
+
+class EventDocument(Document):
+    """An entry of a job's log; ``sequence``: its number in all that the job tells, ``iteration``:
+    how many losses were recorded when it happened."""
+
+    id: str
+    object: Literal["event"] = "event"
+    job: str
+    sequence: int
+    type: str
+    iteration: int
+    data: dict[str, Any]
+    created_at: Time
+
+
+class EventList(Document):
+    """A page of a log, the oldest first."""
+
+    data: list[EventDocument]
+    has_more: bool
+    next: int | None
 
 
 class MetricsDocument(Document):
@@ -226,3 +250,22 @@ def task_document(task: Task) -> TaskDocument:
         created_at=task.created_at,
         finished_at=task.finished_at,
     )
+
+
+def event_document(event: Event) -> EventDocument:
+    """An entry of a log as clients see it."""
+    return EventDocument(
+        id=event.id,
+        job=event.job_id,
+        sequence=event.sequence,
+        type=event.type,
+        iteration=event.iteration,
+        data=event.data,
+        created_at=event.created_at,
+    )
+
+
+def points_document(points: Points) -> dict[str, list[Any]]:
+    """A series: float32 widened to float64 is the stored number, exactly."""
+    values = speakable(points.values.astype(float).tolist())
+    return {"iteration": points.iterations.tolist(), "value": values}

@@ -1,6 +1,6 @@
 """Jobs: create, find, delete."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,6 +65,12 @@ def enqueue(session: Session, created: Sequence[Job], reason: str | None) -> Non
     session.add_all(log)
     session.flush()
     after_commit(session, lambda: queue.ring(queue.TRAINING))
+
+
+def among(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
+    """The jobs of these ids that are there."""
+    query = select(Job).where(Job.id.in_(job_ids))
+    return {job.id: job for job in session.scalars(query)}
 
 
 def get(session: Session, job_id: str) -> Job:

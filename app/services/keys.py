@@ -148,3 +148,10 @@ def moment(text: str) -> datetime | None:
         return found.astimezone(UTC) if found.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def valid(session: Session, key_ids: list[str]) -> set[str]:
+    """Those of the keys that still open what they name."""
+    in_time = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > clock())
+    named = select(ApiKey.id).where(ApiKey.id.in_(key_ids))
+    return set(session.scalars(named.where(ApiKey.revoked_at.is_(None), in_time)))

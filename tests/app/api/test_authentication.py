@@ -33,6 +33,7 @@ SCOPE = {
     "POST /v1/jobs/{job_id}/fork": "train",
     "DELETE /v1/jobs/{job_id}": "train",
     "GET /v1/jobs/{job_id}/metrics": "read",
+    "GET /v1/jobs/{job_id}/events": "read",
     "GET /v1/jobs/{job_id}/iterations/{n}": "read",
     "GET /v1/jobs/{job_id}/iterations/{n}/explain": "read",
     "POST /v1/jobs/{job_id}/verify": "train",

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 
 from app.api.conditional import etag, must_match
 from app.errors import PreconditionFailed
-from tests.app.talk import TINY, Document, finished, posted
+from tests.app.talk import TINY, Document, finished, posted, problem
 from tests.service import Service
 
 HEAD = {"content-type", "content-length"}
@@ -86,3 +86,23 @@ def test_what_is_not_as_it_was_seen_may_not(header: str) -> None:
     tag = etag(b"content")
     with pytest.raises(PreconditionFailed):
         must_match(Headers({"If-Match": header.format(tag=tag, bare=tag.strip('"'))}), b"content")
+
+
+def test_a_job_is_changed_only_if_it_is_what_the_client_has_seen(api: Service) -> None:
+    path = f"/v1/jobs/{posted(api, TINY)}"
+    seen = api.http.get(path).headers["ETag"]
+    changed = api.http.patch(path, json=labelled("a"), headers={"If-Match": seen})
+    assert (changed.status_code, changed.json()["metadata"]) == (200, {"n": "a"})
+    refused = api.http.patch(path, json=labelled("b"), headers={"If-Match": seen})
+    problem(refused, 412, "precondition_failed")
+    now = api.http.get(path)
+    assert now.json() == changed.json()
+    for header in (f'"other", {now.headers["ETag"]}', "*"):
+        again = api.http.patch(path, json=labelled("c"), headers={"If-Match": header})
+        assert again.status_code == 200
+    refused = api.http.patch("/v1/jobs/x", json=labelled("d"), headers={"If-Match": "*"})
+    problem(refused, 404, "not_found")
+
+
+def labelled(text: str) -> Document:
+    return {"metadata": {"n": text}}

@@ -1,0 +1,74 @@
+"""To hold an answer until something happened to a job."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request
+from starlette.requests import ClientDisconnect
+
+from app.api.looks import Looks
+from app.api.streams import Teller
+from app.services.glances import Glance
+from app.tables import TERMINAL
+from app.watch import Watch
+
+Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change, at most.")]
+Passed = Annotated[
+    int | None, Query(ge=-1, le=2**31 - 1, description="The iteration to wait for, with `wait`.")
+]
+
+
+async def get_watch(request: Request) -> Watch:
+    """What is watched through this process."""
+    watch: Watch = request.app.state.watch
+    return watch
+
+
+async def get_teller(request: Request) -> Teller:
+    """Who tells the stories of jobs."""
+    teller: Teller = request.app.state.teller
+    return teller
+
+
+async def get_looks(request: Request) -> Looks:
+    """Where jobs are looked at together."""
+    looks: Looks = request.app.state.looks
+    return looks
+
+
+TellerDep = Annotated[Teller, Depends(get_teller)]
+WatchDep = Annotated[Watch, Depends(get_watch)]
+LooksDep = Annotated[Looks, Depends(get_looks)]
+
+
+def condition(first: Glance, after: int | None) -> Callable[[Glance], bool]:
+    """What is waited for: the end, or the loss of iteration ``after``, or another state."""
+
+    def met(glance: Glance) -> bool:
+        if glance.events < first.events:
+            return False  # seen for somebody else, before
+        if glance.state in TERMINAL:
+            return True
+        return glance.iteration > after if after is not None else glance.state != first.state
+
+    return met
+
+
+async def unless_gone(request: Request, waiting: Coroutine[Any, Any, None]) -> None:
+    """Waits, but for nobody: raises ``ClientDisconnect`` when the client has left."""
+    tasks = asyncio.create_task(waiting), asyncio.create_task(gone(request))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise ClientDisconnect
+        tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def gone(request: Request) -> None:
+    """Until the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
