@@ -1,17 +1,38 @@
 """The API process: ``python -m app``."""
 
+import resource
+
 import uvicorn
 
 from app.config import get_settings
 from app.main import create_app
+from app.wire import wire
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept: longer than proxies keep theirs, so that they hang up
+first and never send a request into a closing one."""
+MOST_FILES = 65_536
+
+
+def raise_file_limit() -> None:
+    """A client is a descriptor: as many as we may have, not the few that a shell begins with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
 
 if __name__ == "__main__":
     settings = get_settings()
+    raise_file_limit()
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=wire(settings),
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE,
         access_log=False,
         log_config=None,
         server_header=False,

@@ -1,6 +1,7 @@
 """Settings: from the environment (prefix ``FALLLINE_``), read once, wrong values fail at start."""
 
 import ipaddress
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -39,7 +40,17 @@ class Settings(BaseSettings):
     max_layers: Count = 1_000
     max_inline_values: Count = 100_000
     max_body_bytes: Count = 10_000_000
+    max_bodies_bytes: Count = 200_000_000
+    body_grace_seconds: Seconds = 1.25
+    body_bytes_per_second: Count = 10_000
     max_prediction_rows: Count = 10_000
+    max_header_bytes: Count = 65_536
+    header_seconds: Seconds = 10
+
+    requests_per_second: Count = 2_000
+    max_queued_jobs: Count = 1_000
+    max_running_jobs: Count = 4 * (os.cpu_count() or 1)
+    max_stored_bytes: Count = 100 << 30
 
     worker_processes: Count | None = None
     heartbeat_seconds: Seconds = 5

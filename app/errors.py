@@ -15,6 +15,7 @@ ServiceError
 ├── Invalid             422  the request says something wrong; ``errors`` points at each place
 ├── TooManyRequests     429  more requests in a moment than a tenant may make
 │   └── QuotaExceeded        more jobs or bytes than a tenant may have
+├── HeadTooLarge        431  path, query and headers are more than the limit
 ├── Unavailable         503  database, broker or workers are away; try again
 └── StorageFull         507  the disk is full; nothing was kept
 """
@@ -24,6 +25,9 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from training.mistakes import Mistake
+
+LONGEST = 1_000
+"""Characters of a pointer: a client may have made up a name of any length."""
 
 
 class ServiceError(Exception):
@@ -152,6 +156,13 @@ class QuotaExceeded(TooManyRequests):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "10"}
 
 
+class HeadTooLarge(ServiceError):
+    """Path, query and headers together are more than anybody needs."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    code = "head_too_large"
+
+
 class Unavailable(ServiceError):
     """A part of the service does not answer; nothing was lost."""
 
@@ -180,6 +191,6 @@ def problem(
         "status": int(status),
         "detail": detail,
         "code": code,
-        "errors": [mistake._asdict() for mistake in errors],
+        "errors": [m._replace(pointer=m.pointer[:LONGEST])._asdict() for m in errors],
         "retryable": retryable,
     }

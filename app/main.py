@@ -22,6 +22,7 @@ from app.api import (
     predictions,
     problems,
 )
+from app.api.bodies import Bodies
 from app.api.conditional import Conditional
 from app.api.context import RequestContext
 from app.api.deps import authenticated, no_nul
@@ -34,6 +35,7 @@ from app.api.traffic import Measured, Traffic
 from app.config import Settings, get_settings
 from app.db import Database
 from app.log import configure_logging
+from app.rates import Rates
 from app.storage import Storage
 from app.watch import Watch
 
@@ -48,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         watching = asyncio.create_task(app.state.watch.run())
         yield
         watching.cancel()
+        await rates.close()
         app.state.database.dispose()
 
     app = FastAPI(
@@ -68,11 +71,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.watch = Watch(app.state.database, settings.max_watchers)
     app.state.teller = Teller(app.state.watch)
     app.add_middleware(Conditional)
+    rates = Rates(settings.broker_url, settings.requests_per_second)
     keyring = Keyring(app.state.database)
-    app.add_middleware(Door, hosts=Hosts(settings), keyring=keyring)
     app.add_middleware(
-        RequestContext, max_body_bytes=settings.max_body_bytes, failed=problems.outside
+        Door,
+        hosts=Hosts(settings),
+        keyring=keyring,
+        rates=rates,
+        most_bytes=settings.max_header_bytes,
     )
+    app.add_middleware(RequestContext, bodies=Bodies(settings), failed=problems.outside)
     app.state.traffic = Traffic()
     app.add_middleware(Measured, traffic=app.state.traffic)
     problems.install(app)

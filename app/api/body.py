@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import Annotated, Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
@@ -26,39 +27,160 @@ BODIES: dict[str, type[BaseModel]] = {}
 """The models of every body that a route describes, by name."""
 
 
-async def json_body(request: Request) -> Any:
-    """The decoded body. NaN and Infinity are let through: validation can point at them."""
+SMALL = 1 << 15
+"""Bytes that are decoded at once; more is decoded by a thread, and by two at a time."""
+LARGE = CapacityLimiter(2)
+MOST_CONTAINERS = 250_000
+"""Lists and objects of a body: each takes 64 bytes and more of memory where two were sent."""
+MOST_DIGITS = 4300
+"""Of a whole number; Python's own limit, for the time grows with the square."""
+DEEP = 900
+"""Levels that are surely too many, or nearly: where a mistake is pointed at."""
+
+WHOLE_NUMBER = re.compile(rb"\d{%d,}" % (MOST_DIGITS + 1))
+STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]')
+SEARCHED = 1_000_000
+"""Bytes in which a place is looked for."""
+
+
+class Doubled(dict[str, Any]):
+    """An object that gave a name more than once; what was meant, nobody knows."""
+
+    names: tuple[str, ...] = ()
+
+
+async def json_body(request: Request) -> AsyncIterator[Any]:
+    """The decoded body, until the route has ended. NaN and Infinity are let through: validation
+    can point at them."""
     media_type = request.headers.get("content-type", "").partition(";")[0]
     if media_type.strip().lower() != "application/json":
         raise WrongMediaType("the body must be sent as application/json")
     body = await request.body()
+    if len(body) <= SMALL:
+        yield decoded(body)
+        return
+    async with LARGE:  # what a large body becomes may be ten times as large
+        yield await to_thread.run_sync(decoded, body)
+
+
+def decoded(body: bytes) -> Any:
+    """The document that a body holds; raises ``Invalid``."""
+    if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS:
+        raise unreadable(f"holds more than {MOST_CONTAINERS} lists and objects", "limit_exceeded")
+    doubled: list[Doubled] = []
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        document = dict(pairs)
+        if len(document) == len(pairs):
+            return document
+        counts = Counter(name for name, _ in pairs)
+        twice = Doubled(document)
+        twice.names = tuple(name for name, count in counts.items() if count > 1)
+        doubled.append(twice)
+        return twice
+
+    # Functions of Python between the numbers let other threads have their turn.
+    decoder = json.JSONDecoder(
+        object_pairs_hook=made, parse_int=lambda t: int(t), parse_float=lambda t: float(t)
+    )
     try:
-        document = json.loads(body.decode())
+        document = decoder.decode(body.decode())
+    except json.JSONDecodeError as error:
+        raise unreadable(f"cannot be read as JSON at character {error.pos}") from error
     except (ValueError, RecursionError) as error:
-        place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        mistake = Mistake("", "invalid_json", f"cannot be read as JSON{place}")
-        raise Invalid("the body is not JSON", [mistake], code="invalid_json") from error
+        raise unreadable(f"cannot be read as JSON{why_not(body, error)}") from error
     if ESCAPES.search(body) and (found := list(islice(unkept(document), MOST))):
         raise Invalid("the body holds characters that cannot be kept", found)
+    if doubled:
+        raise Invalid("the body gives names twice", list(islice(given_twice(document), MOST)))
     return document
 
 
+def unreadable(sentence: str, code: str = "invalid_json") -> Invalid:
+    """The whole body is the mistake."""
+    return Invalid("the body is not JSON", [Mistake("", code, sentence)], code="invalid_json")
+
+
+def why_not(body: bytes, error: Exception) -> str:
+    """What no decoder says: where it is too deep, or holds too long a number."""
+    if isinstance(error, UnicodeDecodeError):
+        return f": it is not UTF-8 at byte {error.start}"
+    if isinstance(error, RecursionError):
+        at = too_deep(body)
+        place = f" at character {at}" if at is not None else ""
+        return f"{place}: lists and objects are nested too deeply"
+    number = WHOLE_NUMBER.search(body)
+    place = f" at character {number.start()}" if number else ""
+    return f"{place}: a whole number has more than {MOST_DIGITS} digits"
+
+
+def too_deep(body: bytes) -> int | None:
+    """Where the nesting passes what can be read."""
+    depth = 0
+    for found in STRUCTURE.finditer(body, 0, SEARCHED):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found.group(), 0)
+        if depth > DEEP:
+            return found.start()
+    return None
+
+
 def unkept(document: Any) -> Iterator[Mistake]:
-    """Every string that could not be stored; a loop, for JSON may be as deep as the stack."""
-    waiting = deque([("", document)])
-    while waiting:
-        at, value = waiting.popleft()
+    """Every string that could not be stored."""
+    for steps, value in walk(document):
         if isinstance(value, str) and UNKEPT.search(value):
-            yield Mistake(at, "unsupported_character", "must not hold NUL or half a character")
-        elif isinstance(value, list):
-            waiting += [(f"{at}/{i}", item) for i, item in enumerate(value)]
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                if UNKEPT.search(key):
-                    sentence = "has a name that holds NUL or half a character"
-                    yield Mistake(at, "unsupported_character", sentence)
-                else:
-                    waiting.append((f"{at}/{escaped(key)}", item))
+            sentence = "must not hold NUL or half a character"
+            yield Mistake(pointer(steps), "unsupported_character", sentence)
+        elif isinstance(value, dict) and any(UNKEPT.search(name) for name in value):
+            sentence = "has a name that holds NUL or half a character"
+            yield Mistake(pointer(steps), "unsupported_character", sentence)
+
+
+def given_twice(document: Any) -> Iterator[Mistake]:
+    """Every name that an object gave more than once."""
+    for steps, value in walk(document):
+        if isinstance(value, Doubled):
+            for name in value.names:
+                at = pointer([*steps, name])
+                yield Mistake(at, "duplicate_name", f"`{name[:80]}` is given more than once")
+
+
+def walk(document: Any) -> Iterator[tuple[list[str | int], Any]]:
+    """Every string, list and object with the steps that lead to it; a loop, for JSON may be as deep
+    as the stack, and one that holds no more than one place of each level, for it may be wide.
+
+    What stands under a name that cannot be said is left out.
+    """
+    yield [], document
+    steps: list[str | int] = []
+    levels = [entries(document)]
+    while levels:
+        for step, value in levels[-1]:
+            if not isinstance(value, str | list | dict):
+                continue
+            steps.append(step)
+            yield steps, value
+            if not isinstance(value, str):
+                levels.append(entries(value))
+                break
+            steps.pop()
+        else:
+            levels.pop()
+            if steps:
+                steps.pop()
+
+
+def entries(value: Any) -> Iterator[tuple[str | int, Any]]:
+    """What stands directly in a list or an object."""
+    if isinstance(value, list):
+        return iter(enumerate(value))
+    if isinstance(value, dict):
+        return ((name, item) for name, item in value.items() if not UNKEPT.search(name))
+    return iter(())
+
+
+def pointer(steps: Iterable[str | int]) -> str:
+    """A JSON Pointer (RFC 6901)."""
+    return "".join(f"/{escaped(str(step))}" for step in steps)
 
 
 def read(body: Any, model: type[Model]) -> Model:
@@ -79,4 +201,5 @@ def described(model: type[BaseModel], **examples: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-Body = Annotated[Any, Depends(json_body)]
+# Function scope: a large body is let go before the answer is sent.
+Body = Annotated[Any, Depends(json_body, scope="function")]

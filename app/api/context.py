@@ -1,4 +1,4 @@
-"""What surrounds every request, as one ASGI layer: its id, its line in the log, its size."""
+"""What surrounds every request, as one ASGI layer: its id, its body, its line in the log."""
 
 import re
 import time
@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from app.api.asgi import App, Message, Receive, Scope, Send
+from app.api.bodies import Bodies
 from app.api.deps import PUBLIC
-from app.errors import TooLarge
 from app.ids import new_id
 
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -27,10 +27,10 @@ class RequestContext:
     """
 
     def __init__(
-        self, app: App, max_body_bytes: int, failed: Callable[[Request, Exception], Response]
+        self, app: App, bodies: Bodies, failed: Callable[[Request, Exception], Response]
     ) -> None:
         self.app = app
-        self.max_body_bytes = max_body_bytes
+        self.bodies = bodies
         self.failed = failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +42,7 @@ class RequestContext:
         request_id = given if ACCEPTED_ID.fullmatch(given) else new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
         status, began = 0, time.perf_counter()
+        body = self.bodies.of(scope, receive)
 
         async def labelled_send(message: Message) -> None:
             nonlocal status
@@ -52,13 +53,15 @@ class RequestContext:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self.app(scope, self.counted(receive), labelled_send)
+                await self.app(scope, body.receive, labelled_send)
             except ClientDisconnect:
                 status = 499  # nobody is left to be answered; as nginx logs it
             except Exception as error:
                 if status:
-                    raise  # too late for another answer
+                    raise  # too late for another answer: the connection breaks
                 await self.failed(Request(scope), error)(scope, receive, labelled_send)
+            finally:
+                body.close()
             # Whoever asks every second whether all is well fills no log.
             say = log.debug if scope["path"] in PUBLIC and status == HTTPStatus.OK else log.info
             say(
@@ -69,17 +72,3 @@ class RequestContext:
                 tenant_id=getattr(scope["state"].get("principal"), "tenant_id", None),
                 milliseconds=round(1000 * (time.perf_counter() - began), 1),
             )
-
-    def counted(self, receive: Receive) -> Receive:
-        """A ``receive`` that stops at the limit: a body is never held beyond it."""
-        size = 0
-
-        async def counting() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self.max_body_bytes:
-                raise TooLarge(f"the body is larger than {self.max_body_bytes} bytes")
-            return message
-
-        return counting

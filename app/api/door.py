@@ -13,7 +13,8 @@ from app.api.asgi import App, Message, Receive, Scope, Send
 from app.api.deps import KEY_NEEDED, PUBLIC
 from app.api.hosts import Hosts
 from app.api.keyring import FRESH, Keyring
-from app.errors import Unauthenticated
+from app.errors import HeadTooLarge, Unauthenticated
+from app.rates import Rates
 
 OPEN = [compile_path(path)[0] for path in PUBLIC]
 
@@ -21,19 +22,27 @@ OPEN = [compile_path(path)[0] for path in PUBLIC]
 class Door:
     """Default-deny: only the public paths are served without a key."""
 
-    def __init__(self, app: App, hosts: Hosts, keyring: Keyring) -> None:
+    def __init__(
+        self, app: App, hosts: Hosts, keyring: Keyring, rates: Rates, most_bytes: int
+    ) -> None:
         self.app = app
+        self.most_bytes = most_bytes
         self.hosts = hosts
         self.keyring = keyring
+        self.rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request in, or raises why not."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
+            if size(scope) > self.most_bytes:
+                raise HeadTooLarge(f"the head is larger than {self.most_bytes} bytes")
             self.hosts.check(headers)
             if not is_open(scope["path"]):
                 secret = bearer_of(headers)
-                scope["state"]["principal"] = await self.keyring.principal(secret)
+                principal = await self.keyring.principal(secret)
+                scope["state"]["principal"] = principal
+                await self.rates.spend(principal.tenant_id)
                 if scope["method"] in ("GET", "HEAD"):
                     send = self.watched(secret, send)
         await self.app(scope, receive, send)
@@ -51,6 +60,12 @@ class Door:
             await send(message)
 
         return watched_send
+
+
+def size(scope: Scope) -> int:
+    """Bytes of a request's head: what of it can be long."""
+    place = len(scope["raw_path"]) + len(scope["query_string"])
+    return place + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 def is_open(path: str) -> bool:

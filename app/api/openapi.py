@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app.api.answers import UNREPEATED
 from app.api.body import BODIES, REFERENCE
 from app.api.deps import PUBLIC
 from app.api.schemas import Document
@@ -74,10 +75,21 @@ WHY = {
     415: "The body is not of a media type that is taken here.",
     422: "The request has mistakes; `errors` points at each.",
     429: "A limit is reached; `Retry-After` says when to try again.",
+    431: "Path, query and headers are larger than the limit.",
     503: "A part of the service does not answer; nothing was changed. Try again.",
     507: "The disk is full.",
 }
-ALWAYS = (400, 429, 503)
+ALWAYS = (400, 403, 429, 431, 503)
+
+
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes the request happen once, however often it is sent within a day: a "
+    "repetition is answered as the first was, with `Idempotency-Replayed: true`.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -138,7 +150,9 @@ def complete(path: str, method: str, operation: Operation) -> None:
     responses = operation["responses"]
     if path in PUBLIC:
         operation.pop("security", None)
-    may = {*ALWAYS, *(() if path in PUBLIC else (401, 403))}
+    if method == "post" and path not in UNREPEATED:
+        operation["parameters"] = [*operation.get("parameters", ()), IDEMPOTENCY_KEY]
+    may = {*ALWAYS, *(() if path in PUBLIC else (401,))}
     if "{" in path:
         may |= {404} if method == "get" else {404, 409}
     if method == "get" and path not in PUBLIC:

@@ -1,0 +1,83 @@
+"""How a body may come in: no larger than the limit, not too slowly, and not too many at once."""
+
+import asyncio
+
+from app.api.answers import STREAMED
+from app.api.asgi import Message, Receive, Scope
+from app.config import Settings
+from app.errors import TooLarge, TooSlow, Unavailable
+
+A_MOMENT = 0.05
+"""Seconds in which is taken what had come already, while this process was busy with others."""
+
+
+class Bodies:
+    """The bodies that this process holds in memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.held = 0
+
+    def of(self, scope: Scope, receive: Receive) -> "Incoming":
+        """The body of one request."""
+        return Incoming(self, receive, streamed=scope["path"] in STREAMED)
+
+
+class Incoming:
+    """One body as it comes; ``close`` when the request is over.
+
+    One that is ``streamed`` is not held, and its route looks after its pace.
+    """
+
+    def __init__(self, bodies: Bodies, receive: Receive, *, streamed: bool) -> None:
+        self.bodies = bodies
+        self.wait = receive
+        self.streamed = streamed
+        self.size = self.held = 0
+        self.whole = False
+        self.began = 0.0
+
+    async def receive(self) -> Message:
+        """The next part; raises ``TooLarge``, ``TooSlow`` or ``Unavailable``."""
+        if self.whole:  # what comes now is no body, but the news that the client has left
+            return await self.wait()
+        message = await (self.wait() if self.streamed else self.in_time())
+        self.whole = not message.get("more_body", False)
+        self.count(len(message.get("body", b"")))
+        return message
+
+    async def in_time(self) -> Message:
+        """The next part, if it comes before the body falls behind its slowest pace."""
+        settings = self.bodies.settings
+        clock = asyncio.get_running_loop().time
+        self.began = self.began or clock()
+        ahead = settings.body_grace_seconds + self.size / settings.body_bytes_per_second
+        for deadline in (self.began + ahead, max(clock(), self.began + ahead) + A_MOMENT):
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await self.wait()
+            except TimeoutError:
+                continue
+        raise TooSlow(
+            f"{self.size} bytes of the body came within {clock() - self.began:.1f} seconds; "
+            f"after {settings.body_grace_seconds:g} seconds at least "
+            f"{settings.body_bytes_per_second} bytes a second are needed"
+        )
+
+    def count(self, size: int) -> None:
+        """So much more is held."""
+        settings = self.bodies.settings
+        self.size += size
+        if self.size > settings.max_body_bytes:
+            raise TooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
+        if self.streamed:
+            return
+        self.held += size
+        self.bodies.held += size
+        if self.bodies.held > settings.max_bodies_bytes:
+            raise Unavailable("too many large bodies come at once; try again")
+
+    def close(self) -> None:
+        """Nothing of it is held any more."""
+        self.bodies.held -= self.held
+        self.held = 0

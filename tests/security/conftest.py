@@ -1,0 +1,5 @@
+"""The same clients and lists that the routes are tested with."""
+
+from tests.app.api.conftest import operations as operations
+from tests.app.conftest import connect as connect
+from tests.app.conftest import tenant as tenant
