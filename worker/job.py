@@ -18,6 +18,7 @@ from app.tables import Checkpoint as CheckpointRow
 from training import checkpoint
 from training.course import follow
 from training.data import UnfitData, load
+from training.mistakes import Mistakes
 from training.numerics import Numerics, Unavailable
 from training.run import Block, Checkpoint
 from training.tensorfile import UnreadableFile
@@ -101,6 +102,9 @@ def work(child: Child, job: Job) -> None:
     except (OperationalError, InterfaceError):
         # Nothing can be said while the database is away; the lease expires, the job is resumed.
         log.exception("gave the job up: the database does not answer")
+    except Mistakes as found:  # the rules, or the limits of a fork's parents, have changed since
+        message = f"the specification is not accepted any more: {found}"
+        fail(child, job, "specification", "invalid_specification", message[:1000], found)
     except UnfitData as error:
         fail(child, job, "data", error.code, str(error), error)
     except Unavailable as error:

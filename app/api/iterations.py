@@ -54,7 +54,8 @@ async def show(
     request_id: RequestId,
     parameters: str | None = None,
 ) -> JSONResponse:
-    """The state before update ``n``, the gradient at it, the update it got; bit for bit.
+    """The state before update ``n``, the gradient at it (as it is before `clip_grad_norm` shortens
+    it), the update it got; bit for bit.
 
     ``parameters``: ``0.weight,2.weight[1,2]``; without it, a summary of each.
     """

@@ -107,9 +107,10 @@ def test_every_word_is_reached() -> None:
     assert {i if isinstance(i, str) else i["type"] for i in inits} == set(INITS)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_goes_on_from_any_checkpoint_to_the_same_bits(name: str) -> None:
-    job = ready({**JOBS[name], "iterations": 24})
+def test_a_job_goes_on_from_any_checkpoint_to_the_same_bits(name: str, precision: str) -> None:
+    job = ready({**JOBS[name], "iterations": 24, "precision": precision})
     whole = stepped(job)
     for kept in whole.checkpoints[::7]:
         again = stepped(job, 60, checkpoint.decode(checkpoint.encode(kept), FLOAT32))
@@ -118,9 +119,10 @@ def test_a_job_goes_on_from_any_checkpoint_to_the_same_bits(name: str) -> None:
     assert len(set(whole.losses.tolist())) > 20  # it learns, so that equal bits mean something
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", JOBS)
-def test_a_trace_gives_the_bits_of_the_step(name: str) -> None:
-    training = ready(JOBS[name]).training()
+def test_a_trace_gives_the_bits_of_the_step(name: str, precision: str) -> None:
+    training = ready({**JOBS[name], "precision": precision}).training()
     start = training.beginning().state
 
     def course() -> list[tuple[bytes, ...]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.engine import Ended, Job, cnn, ready, regression, stepped
+from tests.training.engine import LOSSES, Ended, Job, binary, cnn, ready, regression, stepped
 from training.data import raw
 from training.evaluate import outputs
 from training.network import Network
@@ -82,6 +82,29 @@ def test_labels_are_the_users_own() -> None:
     assert [answer["label"] for answer in answers] == ["no", "yes"]
     assert answers[0]["probabilities"][0] > 0.9
     assert "logits" not in answers[0]
+
+
+def test_one_output_gives_the_probabilities_of_both_labels() -> None:
+    job = ready(binary())
+    ended = stepped(job, 60)
+    x = raw(job.plan)[0]
+    answers = predictor(job, ended).predict(x.tolist(), logits=True)
+    for answer in answers:
+        (z,) = answer["logits"]
+        no, yes = answer["probabilities"]
+        assert yes == pytest.approx(1 / (1 + np.exp(-z)), rel=1e-6)
+        assert no + yes == pytest.approx(1, rel=1e-6)
+        assert answer["label"] == ("yes" if z > 0 else "no")
+    rows, labels = job.data.parts["test"].rows, job.plan.spec.dataset.y  # type: ignore[union-attr]
+    right = np.mean([answers[row]["label"] == labels[row] for row in rows])
+    assert ended.outcome.result["test"]["accuracy"] == pytest.approx(right)
+
+
+def test_log_probabilities_give_their_probabilities() -> None:
+    job = ready(LOSSES["nll_loss"])
+    answers = predictor(job, stepped(job, 60)).predict(raw(job.plan)[0].tolist(), logits=True)
+    for answer in answers:
+        assert answer["probabilities"] == pytest.approx(np.exp(answer["logits"]), rel=1e-5)
 
 
 def test_probabilities_add_up_to_one(digits: tuple[Job, Predictor]) -> None:
