@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.intake.text import Bounds
 from training.check import Limits
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -51,6 +52,13 @@ class Settings(BaseSettings):
     max_queued_jobs: Count = 1_000
     max_running_jobs: Count = 4 * (os.cpu_count() or 1)
     max_stored_bytes: Count = 100 << 30
+
+    max_upload_bytes: Count = 10 << 30
+    max_line_bytes: Count = 1_000_000
+    max_columns: Count = 2_000
+    max_categories: Count = 100
+    upload_idle_seconds: Seconds = 30
+    upload_bytes_per_second: Count = 1_000
 
     worker_processes: Count | None = None
     heartbeat_seconds: Seconds = 5
@@ -103,6 +111,11 @@ class Settings(BaseSettings):
         return Limits(
             self.max_parameters, self.max_iterations, self.max_layers, self.max_inline_values
         )
+
+    @property
+    def bounds(self) -> Bounds:
+        """The largest table that is taken."""
+        return Bounds(self.max_line_bytes, self.max_columns, categories=self.max_categories)
 
     @property
     def storage(self) -> Path:

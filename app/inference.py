@@ -8,9 +8,9 @@ from app.errors import Invalid, Unavailable
 from app.numbers import speakable
 from app.storage import DamagedFile, Storage
 from app.tables import ModelVersion
-from training.catalog import Classes
-from training.check import UNLIMITED, check
-from training.mistakes import Mistake
+from training.mistakes import Mistake, Mistakes
+from training.plan import Plan
+from training.stored import Opener
 
 if TYPE_CHECKING:
     from training.predict import Predictor
@@ -32,6 +32,9 @@ def predict(
         pointer = "/inputs" + "".join(f"/{step}" for step in error.place)
         mistake = Mistake(pointer, "unfit_input", str(error))
         raise Invalid("an input does not fit the model", [mistake]) from error
+    except Mistakes as error:
+        found = [m._replace(pointer="/inputs" + m.pointer) for m in error.mistakes]
+        raise Invalid("the inputs do not fit the model", found) from error
     except DamagedFile as error:
         raise Unavailable("the model's file is damaged; train it again") from error
     return answers
@@ -45,20 +48,14 @@ def loaded(root: Path, location: str, sha256: str) -> "Predictor":
     return Predictor(Storage(root).get(location, sha256))
 
 
-def examples(spec: dict[str, Any], split: str, limit: int) -> list[dict[str, Any]]:
+def examples(plan: Plan, arrays: Opener, split: str, limit: int) -> list[dict[str, Any]]:
     """Raw inputs and true targets of the first rows of a split."""
-    from training.data import raw
+    from training.data import example, raw
     from training.data import split as rows_of
 
-    plan = check(spec, UNLIMITED)
-    x, y = raw(plan)
-    target = plan.facts.target
+    try:
+        x, y = raw(plan, arrays)
+    except DamagedFile as error:
+        raise Unavailable("the file of the data set is damaged; upload it again") from error
     chosen = rows_of(plan, y)[split][:limit]
-    return [
-        {
-            "row": int(i),
-            "input": x[i].tolist(),
-            "target": target.labels[y[i]] if isinstance(target, Classes) else y[i].tolist(),
-        }
-        for i in chosen
-    ]
+    return [example(plan, x, y, int(i)) for i in chosen]

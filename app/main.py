@@ -10,6 +10,7 @@ from app.api import (
     answers,
     catalog,
     control,
+    datasets,
     docs,
     events,
     health,
@@ -85,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Measured, traffic=app.state.traffic)
     problems.install(app)
     nouns = (docs, health, monitoring, jobs, control, metrics, events, iterations, models)
-    for noun in (*nouns, predictions, keys, catalog):
+    for noun in (*nouns, predictions, datasets, keys, catalog):
         app.include_router(noun.router)
     answers.guarded(app.routes)
     return app

@@ -1,9 +1,14 @@
-"""Where bytes live: checkpoints and models, as files that are whole or absent."""
+"""Where bytes live: checkpoints, models and data sets, as files that are whole or absent."""
 
+import fcntl
 import hashlib
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from app.ids import new_id
 
@@ -78,9 +83,84 @@ class Storage:
         sync_folder(folder)
         return (folder / name).relative_to(self.root).as_posix()
 
+    def spool(self) -> IO[bytes]:
+        """An empty file without a name: whatever happens to this process, nothing of it is left."""
+        folder = self.root / "spool"
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=folder)
+
+    @contextmanager
+    def draft(self, kind: str) -> Iterator["Draft"]:
+        """A file to be written bit by bit, which is not there unless it is kept."""
+        folder = self.root / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f".{new_id(kind)}.tmp"
+        try:
+            with path.open("x+b") as file:
+                yield Draft(self.root, kind, path, file)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def lock(self, kind: str) -> IO[bytes]:
+        """Until it is closed nobody else keeps or deletes files of this kind, in whatever process.
+
+        Files with an address by content may have several rows: the last one takes the file along,
+        and a new one must not come just then.
+        """
+        folder = self.root / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
+
+    def proved(self, location: str, sha256: str) -> Path:
+        """The path of a file that is too large to be read at once, proved by its hash."""
+        path = self.root / location
+        try:
+            found = path.stat()
+            content = digest_of(path, found.st_ino, found.st_size, found.st_mtime_ns)
+        except OSError as error:
+            raise DamagedFile(f"{location} cannot be read") from error
+        if content != sha256:
+            raise DamagedFile(f"{location} is not what was stored")
+        return path
+
     def delete(self, location: str) -> None:
         """Removes a file; one that is already gone is no error."""
         (self.root / location).unlink(missing_ok=True)
+
+
+class Draft:
+    """A file that is being written."""
+
+    def __init__(self, root: Path, kind: str, path: Path, file: IO[bytes]) -> None:
+        self.root = root
+        self.kind = kind
+        self.path = path
+        self.file = file
+
+    def sealed(self) -> Stored:
+        """Brings it to the disk; its place follows from its content."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        with self.path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        location = f"{self.kind}/{sha256[:2]}/{sha256}"
+        return Stored(location, sha256, self.path.stat().st_size)
+
+    def keep(self, stored: Stored) -> None:
+        """Gives it its place; whoever wrote the same before has the same file."""
+        path = self.root / stored.location
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.rename(path)
+        sync_folder(path.parent)
+
+
+@lru_cache(maxsize=256)
+def digest_of(path: Path, inode: int, size: int, changed: int) -> str:
+    """The hash of a file, found once for as long as it stays the same file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

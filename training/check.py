@@ -18,8 +18,9 @@ from training.catalog import BUNDLED, Classes, Facts, ShapeError, Target
 from training.catalog.metrics import DEFAULT_METRICS
 from training.mistakes import Mistake, Mistakes, translate, unknown
 from training.plan import LayerPlan, Misfit, Plan, follow
-from training.spec import InlineData, JobSpec
+from training.spec import STORED, InlineData, JobSpec
 from training.splits import dealt, shares, without_examples
+from training.stored import Resolver, nothing_stored
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,12 @@ PLACEHOLDERS: dict[str, Any] = {
 """Stand in for required sections that cannot be read, so that the others can be."""
 
 
-def check(raw: Any, limits: Limits | None = None) -> Plan:
-    """The plan of a specification given as decoded JSON; raises ``Mistakes``."""
-    checked = Check(raw, limits or Limits())
+def check(raw: Any, limits: Limits | None = None, stored: Resolver = nothing_stored) -> Plan:
+    """The plan of a specification given as decoded JSON; raises ``Mistakes``.
+
+    ``stored`` knows the uploaded tables that the specification may name.
+    """
+    checked = Check(raw, limits or Limits(), stored)
     plan = checked.plan()
     if checked.wrong or plan is None:
         raise Mistakes(checked.wrong)
@@ -59,9 +63,10 @@ class Check:
     ``bad`` holds the sections that could not be read: nothing is concluded from them.
     """
 
-    def __init__(self, raw: Any, limits: Limits) -> None:
+    def __init__(self, raw: Any, limits: Limits, stored: Resolver) -> None:
         self.raw = raw
         self.limits = limits
+        self.stored = stored
         self.wrong: list[Mistake] = []
         self.bad: set[str] = set()
         self.spec = self.read()
@@ -126,14 +131,27 @@ class Check:
             return None
         if not isinstance(spec.dataset, str):
             facts = self.inline_facts(spec.dataset)
-        elif spec.dataset in BUNDLED:
-            facts = BUNDLED[spec.dataset]
+        elif STORED.fullmatch(spec.dataset):
+            facts = self.stored_facts(spec.dataset)
         else:
-            self.say("/dataset", "unknown_name", unknown(spec.dataset, list(BUNDLED)))
-            return None
+            facts = BUNDLED.get(spec.dataset)
+        if facts is None and isinstance(spec.dataset, str):
+            self.say("/dataset", "unknown_name", self.unknown_dataset(spec.dataset))
         if facts and "loss" not in self.bad and (reason := spec.loss.fits(facts.target)):
             self.say("/loss", "loss_target_mismatch", reason)
         return facts
+
+    def stored_facts(self, dataset_id: str) -> Facts | None:
+        """The facts of an uploaded table; the loss says what a target of whole numbers is."""
+        table = self.stored(dataset_id)
+        classes = self.spec.loss.classes
+        return None if table is None else table.facts(classes=classes)
+
+    def unknown_dataset(self, name: str) -> str:
+        """The sentence for data that are not there; the same whoever else may have them."""
+        if STORED.fullmatch(name):
+            return "there is no data set with this id"
+        return unknown(name, list(BUNDLED))
 
     def inline_facts(self, data: InlineData) -> Facts | None:
         """The facts of data that stand in the specification itself; the loss says what y is."""
@@ -203,7 +221,7 @@ class Check:
     def evaluation(self, facts: Facts) -> None:
         """Whether the metrics fit the target, and what early stopping watches is measured."""
         spec = self.spec
-        if "loss" in self.bad and facts.inline:
+        if "loss" in self.bad and (facts.inline or facts.columns):
             return  # whether y holds classes or numbers was a guess
         if "metrics" not in self.bad:
             self.metrics(facts.target)

@@ -2,6 +2,7 @@
 (means, scales) comes from the training split alone and is kept with the model.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import inline
+from training import inline, stored
 from training.bundled import bundled
 from training.catalog import Classes
 from training.check_model import embedding, unfit
 from training.numerics import Numerics
 from training.plan import Plan
 from training.randomness import permutation
+from training.spec import STORED
 from training.splits import HELD_BACK, evenly, without_examples
+from training.stored import ROWS, Encoded, Opener, nothing_opens
 
 Floats = NDArray[np.float64]
+
+VALUES = 1 << 22
+"""Numbers that are prepared at once."""
 
 
 class UnfitData(ValueError):
@@ -33,17 +39,20 @@ class UnfitData(ValueError):
 class Preparation:
     """An affine map of inputs, and of regression targets: (value − shift) / scale.
 
-    Arrays broadcast against one example. float64 throughout; rounded once, on the device.
+    ``x_fill`` stands in for numbers that are missing (NaN). Arrays broadcast against one example.
+    float64 throughout; rounded once, on the device.
     """
 
     x_shift: Floats
     x_scale: Floats
     y_shift: Floats
     y_scale: Floats
+    x_fill: Floats
 
     def inputs(self, x: Floats) -> Floats:
         """Raw inputs [N, *shape] as the network sees them."""
-        return (x - self.x_shift) / self.x_scale
+        there: Floats = np.where(np.isnan(x), self.x_fill, x)
+        return (there - self.x_shift) / self.x_scale
 
     def targets(self, y: Floats) -> Floats:
         """Raw regression targets [N, width] as the loss sees them."""
@@ -71,19 +80,18 @@ class Data:
     class_counts: NDArray[np.int64]
 
 
-def load(plan: Plan, numerics: Numerics) -> Data:
+def load(plan: Plan, numerics: Numerics, arrays: Opener = nothing_opens) -> Data:
     """The job's data, split, prepared and resident on the device."""
-    x, y = raw(plan)
+    x, y = raw(plan, arrays)
     refuse_strangers(plan, x)
     rows = split(plan, y)
-    preparation = fit(plan, x[rows["train"]], y[rows["train"]])
+    preparation = fit(plan, x, y, rows["train"])
     counts = class_counts(plan, y[rows["train"]])
-    x = preparation.inputs(x)
     if plan.task == "regression":
         y = preparation.targets(y)
     hold = numerics.integers if plan.task == "classification" else numerics.floats
     parts = {
-        name: Part(numerics.floats(x[index]), hold(y[index]), index)
+        name: Part(resident(x, index, preparation, numerics), hold(y[index]), index)
         for name, index in rows.items()
         if len(index)
     }
@@ -103,20 +111,54 @@ def class_counts(plan: Plan, y: NDArray[Any]) -> NDArray[np.int64]:
     return counts
 
 
-def refuse_strangers(plan: Plan, x: Floats) -> None:
+def refuse_strangers(plan: Plan, x: Floats | Encoded) -> None:
     """``UnfitData`` when the first layer looks up numbers that it has no row for."""
     word = embedding(plan.layers)
-    for place, sentence in unfit(x, word.num_embeddings) if word else ():
-        where = ", ".join(str(i) for i in place)
-        raise UnfitData("unfit_data", f"the data do not fit the embedding: x[{where}] = {sentence}")
+    if word is None:
+        return
+    for begin in range(0, len(x), ROWS):
+        for (row, *place), sentence in unfit(x[begin : begin + ROWS], word.num_embeddings):
+            where = ", ".join(str(i) for i in (begin + row, *place))
+            said = f"the data do not fit the embedding: x[{where}] = {sentence}"
+            raise UnfitData("unfit_data", said)
 
 
-def raw(plan: Plan) -> tuple[Floats, NDArray[Any]]:
-    """Unprepared data: x [N, *shape] float64; y [N] int64 or [N, width] float64."""
-    dataset = plan.spec.dataset
-    if isinstance(dataset, str):
-        return bundled(dataset, plan.facts)
-    return inline.arrays(dataset, plan.facts.target)
+def raw(plan: Plan, arrays: Opener = nothing_opens) -> tuple[Floats | Encoded, NDArray[Any]]:
+    """Unprepared data: x [N, *shape] float64; y [N] int64 or [N, width] float64.
+
+    Rows of an uploaded table (opened by ``arrays``) are made when they are asked for.
+    """
+    dataset, facts = plan.spec.dataset, plan.facts
+    if not isinstance(dataset, str):
+        return inline.arrays(dataset, facts.target)
+    if not STORED.fullmatch(dataset):
+        return bundled(dataset, facts)
+    opened = arrays(dataset)
+    return Encoded(opened, facts.columns), stored.target(opened, facts.target)
+
+
+def resident(
+    x: Floats | Encoded, rows: NDArray[np.int64], preparation: Preparation, numerics: Numerics
+) -> Tensor:
+    """Rows, prepared and on the device, made a bounded number at a time."""
+    shape = preparation.inputs(x[rows[:1]]).shape[1:]
+    held = numerics.zeros(len(rows), *shape)
+    size = max(1, VALUES // max(1, math.prod(shape)))
+    for begin in range(0, len(rows), size):
+        part = preparation.inputs(x[rows[begin : begin + size]])
+        held[begin : begin + size] = numerics.floats(part)
+    return held
+
+
+def example(plan: Plan, x: Floats | Encoded, y: NDArray[Any], row: int) -> dict[str, Any]:
+    """One row as it came: what ``predict`` takes, and what is true."""
+    facts = plan.facts
+    truth = facts.target.labels[y[row]] if isinstance(facts.target, Classes) else y[row].tolist()
+    if isinstance(x, Encoded):
+        given: Any = stored.shown(x.arrays, facts.columns, row)
+    else:
+        given = x[row].tolist()
+    return {"row": row, "input": given, "target": truth}
 
 
 def split(plan: Plan, y: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
@@ -136,16 +178,20 @@ def split(plan: Plan, y: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
     return {"train": np.sort(order), "validation": rows["validation"], "test": rows["test"]}
 
 
-def fit(plan: Plan, x: Floats, y: NDArray[Any]) -> Preparation:
-    """What the training split says about scale; constant features keep theirs.
+def fit(plan: Plan, x: Floats | Encoded, y: NDArray[Any], rows: NDArray[np.int64]) -> Preparation:
+    """What the training ``rows`` say about scale; constant features keep theirs.
 
-    Images are prepared a channel at a time.
+    Images are prepared a channel at a time; categories of a table stay 0 and 1.
     """
     method, largest = plan.preparation, plan.facts.image_scale
-    axes = (0, *range(2, x.ndim)) if x.ndim > 2 else (0,)
     zero, one = np.zeros(1), np.ones(1)
     standardised = method == "standardize" and plan.task == "regression"
-    y_shift, y_scale = standard(y, (0,)) if standardised else (zero, one)
+    y_shift, y_scale = standard(y[rows], (0,)) if standardised else (zero, one)
+    if isinstance(x, Encoded):
+        x_shift, x_scale, x_fill = stored.fitted(x, rows, method)
+        return Preparation(x_shift, x_scale, y_shift, y_scale, x_fill)
+    x = x[rows]
+    axes = (0, *range(2, x.ndim)) if x.ndim > 2 else (0,)
     if method == "standardize":
         x_shift, x_scale = standard(x, axes)
     elif method == "min_max":
@@ -154,7 +200,7 @@ def fit(plan: Plan, x: Floats, y: NDArray[Any]) -> Preparation:
     else:
         x_shift = zero
         x_scale = one * largest if method == "scale" and largest else one
-    return Preparation(x_shift, x_scale, y_shift, y_scale)
+    return Preparation(x_shift, x_scale, y_shift, y_scale, zero)
 
 
 def standard(values: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats]:

@@ -1,6 +1,7 @@
 """A trained model as a file, and predictions from it: nothing but the forward pass."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import inline
-from training.catalog import Classes, Values
+from training import images, inline, tabular
+from training.catalog import Classes, Column, Values
 from training.catalog.words import spoken
 from training.check_model import embedding, unfit
 from training.data import Preparation
@@ -38,7 +39,7 @@ def encode(plan: Plan, preparation: Preparation, weights: Weights) -> bytes:
     network = Network(plan.layers)
     tensors = network.views(weights.parameters) | weights.buffers
     arrays = {name: torch.from_numpy(values) for name, values in vars(preparation).items()}
-    target = plan.facts.target
+    target, columns = plan.facts.target, plan.facts.columns
     return pack(
         prefixed("state", tensors) | prefixed("preparation", arrays),
         {
@@ -47,6 +48,8 @@ def encode(plan: Plan, preparation: Preparation, weights: Weights) -> bytes:
             "input_shape": plan.facts.input_shape,
             "labels": target.labels if isinstance(target, Classes) else None,
             "width": target.width if isinstance(target, Values) else None,
+            "image_scale": plan.facts.image_scale,
+            "columns": [asdict(column) for column in columns],
         },
     )
 
@@ -59,6 +62,11 @@ class Predictor:
         tensors, facts = unpack(content, expected=FORMAT)
         self.input_shape: tuple[int, ...] = tuple(facts["input_shape"])
         self.labels: list[int | str] | None = facts["labels"]
+        self.image_scale: float | None = facts["image_scale"]
+        self.columns = tuple(
+            Column(**{**column, "categories": tuple(column["categories"])})
+            for column in facts["columns"]
+        )
         self.network = Network(follow(Model.model_validate(facts["model"]), self.input_shape))
         state = {n: t.to(self.numerics.device) for n, t in under("state", tensors).items()}
         self.parameters_P = torch.cat([state[name].reshape(-1) for name in self.network.parameters])
@@ -92,13 +100,23 @@ class Predictor:
         return answers
 
     def rows(self, inputs: list[Any]) -> NDArray[np.float64]:
-        """[N, *input_shape]; a flat row of as many numbers is accepted; raises ``UnfitInput``."""
+        """[N, *input_shape]; a flat row of as many numbers is accepted; raises ``UnfitInput``.
+
+        A model of an uploaded table takes rows by column and raises ``Mistakes``, all at once.
+        """
         if not inputs:
             raise UnfitInput((), "at least one input is needed")
+        if self.columns:
+            return tabular.encoded(self.columns, inputs)
         return np.stack([self.row(i, value) for i, value in enumerate(inputs)])
 
     def row(self, i: int, value: Any) -> NDArray[np.float64]:
         """One input as an array."""
+        if isinstance(value, str) and self.image_scale and self.input_shape[0] in images.MODES:
+            try:
+                return images.decoded(value, self.input_shape, self.image_scale)
+            except images.BadImage as error:
+                raise UnfitInput((i,), str(error)) from error
         array = inline.array(value)
         if array is None:
             raise UnfitInput((i,), "must be a row of numbers")

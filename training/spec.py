@@ -4,6 +4,7 @@ One frozen value crosses every floor: validated by the API, kept as JSON, rebuil
 Imports no torch.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
@@ -76,6 +77,10 @@ class Convergence(Section):
 def layers_alone(value: Any) -> Any:
     """A bare list of layers stands for ``{"layers": list}``."""
     return {"layers": value} if isinstance(value, list) else value
+
+
+STORED = re.compile(r"ds_[0-9a-z]{1,64}")
+"""What an id of uploaded data looks like; no bundled name does."""
 
 
 def dataset_kind(value: Any) -> str:

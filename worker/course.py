@@ -4,17 +4,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from app.services import lineage, metrics
+from app.services import datasets, lineage, metrics
 from app.services.metrics import Selection
 from app.services.points import Points
 from app.tables import Checkpoint as CheckpointRow
-from app.tables import Job
+from app.tables import Dataset, Job
 from training import checkpoint
 from training.data import load
 from training.numerics import Numerics
 from training.plan import Leg
 from training.replay import Moment, replay
 from training.run import Checkpoint
+from training.stored import Opener
 from worker.child import Child
 
 ALL = 1 << 40
@@ -30,7 +31,8 @@ class Course:
         self.legs = legs_of(child, job)
         self.plan = self.legs[-1].plan
         self.numerics = Numerics.on(child.device, job.spec["precision"])
-        self.data = load(self.plan, self.numerics)
+        self.arrays = arrays_of(child)
+        self.data = load(self.plan, self.numerics, self.arrays)
 
     def moment(self, n: int) -> Moment:
         """Iteration ``n`` again, from the nearest checkpoint."""
@@ -74,7 +76,17 @@ def legs_of(child: Child, job: Job) -> tuple[Leg, ...]:
     """The plans that rule a job's iterations."""
     with child.database.session(write=False) as session:
         log = lineage.interventions(session, [job.id])[job.id]
-    return lineage.legs(job, log)
+        return lineage.legs(job, log, datasets.finder(session))
+
+
+def arrays_of(child: Child) -> Opener:
+    """Opens the arrays of uploaded data."""
+
+    def find(dataset_id: str) -> Dataset:
+        with child.database.session(write=False) as session:
+            return datasets.get(session, dataset_id)
+
+    return datasets.opener(find, child.storage)
 
 
 def same_bits(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:

@@ -2,25 +2,24 @@
 
 from typing import Any
 
-from training.catalog import Classes
 from training.course import ruling
-from training.data import raw
+from training.data import example, raw
 from training.explain import Chain, Explanation
 from training.replay import Moment
 from worker.course import Course
 
 
-def explanation(course: Course, moment: Moment, weight: list[Any], example: int) -> dict[str, Any]:
+def explanation(course: Course, moment: Moment, weight: list[Any], index: int) -> dict[str, Any]:
     """The chain rule for one example at one iteration, and the update that followed."""
     address, name, place = weight
     train = course.data.parts["train"]
     plan = ruling(course.legs, moment.iteration).plan
-    chain = Chain(plan, moment.parameters, moment.buffers, course.data, example)
+    chain = Chain(plan, moment.parameters, moment.buffers, course.data, index)
     found = chain.explain(name, tuple(place))
     return {
         "iteration": moment.iteration,
         "weight": {"address": address, "value": found.weight},
-        "example": shown(course, int(train.rows[example]), example),
+        "example": shown(course, int(train.rows[index]), index),
         "forward": forward(course, found),
         "backward": backward(found),
         "finite_difference": {
@@ -32,12 +31,10 @@ def explanation(course: Course, moment: Moment, weight: list[Any], example: int)
     }
 
 
-def shown(course: Course, row: int, example: int) -> dict[str, Any]:
+def shown(course: Course, row: int, index: int) -> dict[str, Any]:
     """The example as it came."""
-    x, y = raw(course.plan)
-    target = course.plan.facts.target
-    truth = target.labels[y[row]] if isinstance(target, Classes) else y[row].tolist()
-    return {"index": example, "row": row, "input": x[row].tolist(), "target": truth}
+    x, y = raw(course.plan, course.arrays)
+    return {"index": index, **example(course.plan, x, y, row)}
 
 
 def forward(course: Course, found: Explanation) -> dict[str, Any]:

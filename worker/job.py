@@ -23,7 +23,7 @@ from training.numerics import Numerics, Unavailable
 from training.run import Block, Checkpoint
 from training.tensorfile import UnreadableFile
 from worker.child import Child
-from worker.course import legs_of
+from worker.course import arrays_of, legs_of
 from worker.fence import Lost, claim, write
 from worker.lease import Heartbeat
 from worker.recorder import AT_REST, GIVEN_BACK, End, Entry, Intervened, Recorder
@@ -109,6 +109,9 @@ def work(child: Child, job: Job) -> None:
         fail(child, job, "data", error.code, str(error), error)
     except Unavailable as error:
         fail(child, job, "resource", "precision_unavailable", str(error), error)
+    except DamagedFile as error:  # of checkpoints another one is tried
+        message = "the file of the data set is damaged; upload it again"
+        fail(child, job, "data", "dataset_damaged", message, error)
     except Exception as error:  # noqa: BLE001 -- the job must not be left running
         if out_of_memory(error):
             message = "the job needs more memory than there is"
@@ -128,7 +131,7 @@ def attempt(child: Child, job: Job) -> None:
     with Heartbeat(child, job) as heartbeat:
         legs = legs_of(child, job)
         numerics = Numerics.on(child.device, job.spec["precision"])
-        data = load(legs[-1].plan, numerics)
+        data = load(legs[-1].plan, numerics, arrays_of(child))
         start = newest(child, job, numerics)
         log.info("job begins", resumed_at=start.iteration if start else 0, attempt=job.attempts)
         while True:

@@ -26,13 +26,16 @@ class Bodies:
 class Incoming:
     """One body as it comes; ``close`` when the request is over.
 
-    One that is ``streamed`` is not held, and its route looks after its pace.
+    One that is ``streamed`` is a file: it is not held, may be larger, and its route looks after its
+    pace.
     """
 
     def __init__(self, bodies: Bodies, receive: Receive, *, streamed: bool) -> None:
         self.bodies = bodies
         self.wait = receive
         self.streamed = streamed
+        settings = bodies.settings
+        self.most = settings.max_upload_bytes if streamed else settings.max_body_bytes
         self.size = self.held = 0
         self.whole = False
         self.began = 0.0
@@ -68,8 +71,8 @@ class Incoming:
         """So much more is held."""
         settings = self.bodies.settings
         self.size += size
-        if self.size > settings.max_body_bytes:
-            raise TooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
+        if self.size > self.most:
+            raise TooLarge(f"the body is larger than {self.most} bytes")
         if self.streamed:
             return
         self.held += size

@@ -9,12 +9,14 @@ from app import inference
 from app.api.answers import Router
 from app.api.body import Body, described, read
 from app.api.deps import Predicting, Reading, SettingsDep, StorageDep
+from app.api.openapi import refusals
 from app.api.schemas import Document
 from app.config import Settings
 from app.errors import Invalid
-from app.services import jobs, models
+from app.services import datasets, jobs, models
 from app.storage import Storage
 from app.tables import ModelVersion
+from training.check import UNLIMITED, check
 from training.mistakes import Mistake
 
 router = Router(prefix="/v1", tags=["predictions"])
@@ -94,16 +96,19 @@ def of_job(
     return answered(job.name, models.of_job(session, job), body, storage, settings)
 
 
-@router.get("/jobs/{job_id}/examples", operation_id="get_examples")
+@router.get("/jobs/{job_id}/examples", operation_id="get_examples", responses=refusals(409))
 def examples(
     job_id: str,
     session: Reading,
+    storage: StorageDep,
     split: Literal["train", "validation", "test"] = "test",
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Examples:
     """The first rows of a split, as they came: what ``predict`` takes, and what is true."""
     job = jobs.get(session, job_id)
-    return Examples(split=split, data=inference.examples(job.spec, split, limit))
+    plan = check(job.spec, UNLIMITED, datasets.finder(session))
+    arrays = datasets.opened(session, storage)
+    return Examples(split=split, data=inference.examples(plan, arrays, split, limit))
 
 
 def answered(

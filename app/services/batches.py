@@ -1,6 +1,7 @@
 """Many jobs at once: all of them, or none."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Invalid
 from app.ids import new_id
-from app.services import jobs
+from app.services import datasets, jobs
 from app.tables import Job
 from training.catalog.words import Section
 from training.check import Limits
@@ -32,9 +33,10 @@ def create(session: Session, raw: Any, limits: Limits, request_id: str) -> list[
     """New jobs, in the order given; raises ``Invalid`` with the mistakes of all of them."""
     batch, plans = read(raw), list[Plan]()
     wrong: dict[Mistake, None] = {}
+    stored = cache(datasets.resolver(session))
     for number, spec in enumerate(specifications(batch)):
         try:
-            plans.append(jobs.checked(spec, limits))
+            plans.append(jobs.checked(spec, limits, stored))
         except Invalid as found:
             wrong |= {located(batch, number, mistake): None for mistake in found.errors}
         if len(wrong) >= MOST:

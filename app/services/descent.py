@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Invalid
 from app.ids import new_id
-from app.services import inheritance, jobs, lineage
+from app.services import datasets, inheritance, jobs, lineage
 from app.storage import Storage
 from app.tables import TERMINAL, Intervention, Job, JobState
 from training.catalog.words import Section
@@ -16,6 +16,7 @@ from training.check import Limits
 from training.merge import merged
 from training.mistakes import Mistake, translate
 from training.plan import Plan
+from training.stored import Resolver
 
 Row = dict[str, Any]
 
@@ -44,7 +45,7 @@ def retry(session: Session, storage: Storage, job_id: str, request_id: str) -> J
     if parent.state not in TERMINAL:
         raise Conflict(f"a job that is {parent.state} has not ended; there is nothing to retry")
     log = lineage.interventions(session, [job_id])[job_id]
-    plan = lineage.legs(parent, log)[-1].plan
+    plan = lineage.legs(parent, log, datasets.keeper(session))[-1].plan
     saved = inheritance.newest_readable(session, storage, parent)
     begins = max([saved, *(leg["until"] for leg in parent.lineage)])
     heir = descendant(plan, parent, begins, request_id)
@@ -66,9 +67,10 @@ def fork(
             f"the job has recorded {parent.iteration} iterations, so it cannot be forked at {n}"
         )
     log = [lineage.spoken(r) for r in lineage.interventions(session, [job_id])[job_id]]
-    before = lineage.plan(parent.spec, [])
+    stored = datasets.keeper(session)
+    before = lineage.plan(parent.spec, [], stored)
     base = parent.spec | {"metadata": parent.labels, "priority": parent.priority}
-    after = forked_plan(base, asked.changes, limits)
+    after = forked_plan(base, asked.changes, limits, stored)
     refuse(before, after, asked.changes)
     inherited = still_valid([entry for entry in log if entry["iteration"] <= n], asked.changes)
     plan = after.changed(lineage.changes(inherited))
@@ -94,10 +96,10 @@ def read(raw: Any) -> Fork:
         raise Invalid("the fork has mistakes", found, code="invalid_changes") from error
 
 
-def forked_plan(base: Row, changes: Row, limits: Limits) -> Plan:
+def forked_plan(base: Row, changes: Row, limits: Limits, stored: Resolver) -> Plan:
     """The plan of the changed specification; mistakes point into the changes that made them."""
     try:
-        return jobs.checked(merged(base, changes), limits)
+        return jobs.checked(merged(base, changes), limits, stored)
     except Invalid as found:
         found.errors = tuple(
             mistake._replace(pointer=f"/changes{mistake.pointer}")

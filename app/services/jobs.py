@@ -12,7 +12,7 @@ from app import queue
 from app.db import after_commit
 from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
-from app.services import events
+from app.services import datasets, events
 from app.services.pages import Page, page
 from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Job, JobState
@@ -20,19 +20,20 @@ from app.tables.columns import entry
 from training.check import Limits, check
 from training.mistakes import Mistakes
 from training.plan import Plan
+from training.stored import Resolver
 
 
 def create(session: Session, raw: Any, limits: Limits, request_id: str) -> Job:
     """A new job, queued; raises ``Invalid`` with every mistake of the specification."""
-    job = new(checked(raw, limits), request_id)
+    job = new(checked(raw, limits, datasets.resolver(session)), request_id)
     enqueue(session, [job], None)
     return job
 
 
-def checked(raw: Any, limits: Limits) -> Plan:
+def checked(raw: Any, limits: Limits, stored: Resolver) -> Plan:
     """The plan of a specification; raises ``Invalid`` with every mistake."""
     try:
-        return check(raw, limits)
+        return check(raw, limits, stored)
     except Mistakes as found:
         count = len(found.mistakes)
         summary = f"the specification has {count} mistake{'s' * (count != 1)}"
@@ -51,6 +52,7 @@ def new(plan: Plan, request_id: str, job_id: str | None = None, **columns: Any) 
         "device_wanted": spec.device,
         "iterations": plan.iterations,
         "series": ["loss", *plan.validation_series],
+        "dataset_id": datasets.named_in(spec),
         "request_id": request_id,
     }
     return Job(**(values | columns))

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.tables import Intervention, Job
 from training.check import UNLIMITED, check
 from training.plan import Change, Leg, Plan
+from training.stored import Resolver
 
 
 def interventions(session: Session, job_ids: Sequence[str]) -> dict[str, list[Intervention]]:
@@ -25,19 +26,19 @@ def interventions(session: Session, job_ids: Sequence[str]) -> dict[str, list[In
     return found
 
 
-def legs(job: Job, log: Sequence[Intervention]) -> tuple[Leg, ...]:
+def legs(job: Job, log: Sequence[Intervention], stored: Resolver) -> tuple[Leg, ...]:
     """The course of a job, from its first iteration to its last."""
     dataset = job.spec["dataset"]
     earlier = [
-        Leg(plan(leg["spec"] | {"dataset": dataset}, leg["interventions"]), leg["until"])
+        Leg(plan(leg["spec"] | {"dataset": dataset}, leg["interventions"], stored), leg["until"])
         for leg in job.lineage
     ]
-    return (*earlier, Leg(plan(job.spec, [spoken(row) for row in log])))
+    return (*earlier, Leg(plan(job.spec, [spoken(row) for row in log], stored)))
 
 
-def plan(spec: dict[str, Any], log: Sequence[dict[str, Any]]) -> Plan:
+def plan(spec: dict[str, Any], log: Sequence[dict[str, Any]], stored: Resolver) -> Plan:
     """What follows from a specification that was accepted before, and its interventions."""
-    return check(spec, UNLIMITED).changed(changes(log))
+    return check(spec, UNLIMITED, stored).changed(changes(log))
 
 
 def changes(log: Sequence[dict[str, Any]]) -> tuple[Change, ...]:

@@ -11,6 +11,7 @@ from app.config import Settings
 from app.db import after_commit
 from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
+from app.services import datasets
 from app.tables import TERMINAL, Job, Task
 from training.check import UNLIMITED, check
 from training.mistakes import Mistake, unknown
@@ -23,7 +24,7 @@ def ask_iteration(
     session: Session, job: Job, n: int, parameters: str | None, settings: Settings, request_id: str
 ) -> Task:
     """Asks for one iteration again; raises when the job has no such iteration or parameter."""
-    plan = replayable(job, n, settings)
+    plan = replayable(session, job, n, settings)
     wanted = addresses(plan, parameters)
     return queued(session, job, request_id, kind="iteration", iteration=n, parameters=wanted)
 
@@ -38,7 +39,7 @@ def ask_explanation(
     request_id: str,
 ) -> Task:
     """Asks why one weight moves at iteration ``n``, by the chain rule for one training example."""
-    plan = replayable(job, n, settings)
+    plan = replayable(session, job, n, settings)
     ((address, name, place), *more) = addresses(plan, weight, at="/weight") or [None]
     if more or not place:
         sentence = "must name one element, like `2.weight[1,2]`"
@@ -55,13 +56,13 @@ def ask_verification(session: Session, job: Job, settings: Settings, request_id:
     """Asks to train the job again and to compare all it recorded, bit for bit."""
     if job.state not in TERMINAL:
         raise Conflict(f"a job that is {job.state} cannot be verified before it has ended")
-    replayable(job, 0, settings)
+    replayable(session, job, 0, settings)
     return queued(session, job, request_id, kind="verification")
 
 
-def replayable(job: Job, n: int, settings: Settings) -> Plan:
+def replayable(session: Session, job: Job, n: int, settings: Settings) -> Plan:
     """The job's plan, if iteration ``n`` of it can be computed again."""
-    plan = check(job.spec, UNLIMITED)
+    plan = check(job.spec, UNLIMITED, datasets.finder(session))
     count = plan.parameter_count
     if count > settings.replay_max_parameters or job.iterations > settings.replay_max_iterations:
         raise Invalid(

@@ -37,6 +37,12 @@ def plan_of(dataset: Any, outputs: int, **sections: Any) -> Plan:
     )
 
 
+def whole(plan: Plan) -> tuple[Any, Any]:
+    """All rows of the data, unprepared."""
+    x, y = raw(plan)
+    return x[:], y
+
+
 def splits(plan: Plan) -> dict[str, list[int]]:
     """Row numbers of each split."""
     return {name: rows.tolist() for name, rows in split(plan, raw(plan)[1]).items()}
@@ -202,8 +208,8 @@ def test_a_constant_target_keeps_its_scale() -> None:
 
 def test_tables_are_standardised_unless_told_otherwise() -> None:
     plan = plan_of("diabetes", 1, loss="mse_loss")
-    x, y = raw(plan)
-    found = fit(plan, x, y)
+    x, y = whole(plan)
+    found = fit(plan, x, y, np.arange(len(x)))
     np.testing.assert_allclose(found.x_shift, x.mean(0))
     np.testing.assert_allclose(found.x_scale, x.std(0))
     np.testing.assert_allclose(found.targets(y).mean(), 0, atol=1e-12)
@@ -212,8 +218,8 @@ def test_tables_are_standardised_unless_told_otherwise() -> None:
 
 def test_images_are_scaled_from_zero_to_one_unless_told_otherwise() -> None:
     plan = plan_of("digits", 10)
-    x, y = raw(plan)
-    found = fit(plan, x, y).inputs(x)
+    x, y = whole(plan)
+    found = fit(plan, x, y, np.arange(len(x))).inputs(x)
     assert (found == x / 16).all()
     assert found.min() == 0
     assert found.max() == 1
@@ -236,7 +242,7 @@ def test_images_are_prepared_a_channel_at_a_time(method: str) -> None:
 
 def test_classes_are_numbered_in_the_order_of_their_labels() -> None:
     plan = plan_of({"x": [1.0, 2.0, 3.0], "y": ["pear", "apple", ["pear"]]}, 2)
-    x, y = raw(plan)
+    x, y = whole(plan)
     assert x.tolist() == [[1.0], [2.0], [3.0]]
     assert y.tolist() == [1, 0, 1]
 

@@ -87,7 +87,7 @@ def test_labels_are_the_users_own() -> None:
 def test_one_output_gives_the_probabilities_of_both_labels() -> None:
     job = ready(binary())
     ended = stepped(job, 60)
-    x = raw(job.plan)[0]
+    x = raw(job.plan)[0][:]
     answers = predictor(job, ended).predict(x.tolist(), logits=True)
     for answer in answers:
         (z,) = answer["logits"]
@@ -102,7 +102,7 @@ def test_one_output_gives_the_probabilities_of_both_labels() -> None:
 
 def test_log_probabilities_give_their_probabilities() -> None:
     job = ready(LOSSES["nll_loss"])
-    answers = predictor(job, stepped(job, 60)).predict(raw(job.plan)[0].tolist(), logits=True)
+    answers = predictor(job, stepped(job, 60)).predict(raw(job.plan)[0][:].tolist(), logits=True)
     for answer in answers:
         assert answer["probabilities"] == pytest.approx(np.exp(answer["logits"]), rel=1e-5)
 

@@ -5,7 +5,7 @@ are the rules that can be had without computing anything: the shape a layer puts
 it owns, whether a loss fits a target.
 """
 
-from training.catalog.datasets import ABOUT, BUNDLED, Classes, Facts, Target, Values
+from training.catalog.datasets import ABOUT, BUNDLED, Classes, Column, Facts, Target, Values
 from training.catalog.inits import INITS, Parameter
 from training.catalog.layers import LAYERS, Layer
 from training.catalog.losses import LOSSES, Loss
@@ -28,6 +28,7 @@ __all__ = [
     "SCHEDULES",
     "Buffer",
     "Classes",
+    "Column",
     "Facts",
     "Layer",
     "Loss",

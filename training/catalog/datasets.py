@@ -1,9 +1,10 @@
-"""Bundled data sets: the facts that validation needs, without loading anything.
+"""Data sets: the facts that validation needs, without loading anything.
 
-The data come with scikit-learn; a test holds these facts against them.
+Bundled data come with scikit-learn; a test holds these facts against them.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from training.catalog.words import Shape
 
@@ -30,10 +31,30 @@ Target = Classes | Values
 
 
 @dataclass(frozen=True)
+class Column:
+    """A feature of an uploaded table.
+
+    A numeric column is one input; a boolean or categorical one is an input a category, 1 where it
+    applies (one-hot), and one more when the data have rows without a value (``missing``).
+    """
+
+    name: str
+    kind: Literal["numeric", "boolean", "categorical"]
+    categories: tuple[str, ...] = ()
+    missing: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many inputs it is."""
+        return 1 if self.kind == "numeric" else len(self.categories) + self.missing
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known of a data set before it is read.
 
     ``image_scale`` is the largest raw pixel value; ``None`` for data that are not images.
+    ``columns``: those of an uploaded table; other data have none.
     """
 
     rows: int
@@ -41,6 +62,7 @@ class Facts:
     target: Target
     image_scale: float | None = None
     inline: bool = False
+    columns: tuple[Column, ...] = ()
 
 
 BUNDLED: dict[str, Facts] = {

@@ -1,0 +1,176 @@
+"""Uploaded data: kept, listed, shown, deleted; and what jobs need to know of them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.db import Database, after_commit
+from app.errors import Conflict, NotFound, Unavailable
+from app.ids import new_id
+from app.services.pages import Page, page
+from app.storage import DamagedFile, Storage, Stored
+from app.tables import TERMINAL, Dataset, Job
+from training.arrayfile import Arrays, NotArrays, mapped
+from training.catalog import Column
+from training.spec import STORED, JobSpec
+from training.stored import Opener, Resolver, Table, shown, truth
+
+KIND = "dataset"
+
+
+class Described(NamedTuple):
+    """What was received and what it was found to be: all of a row but where its file is."""
+
+    name: str | None
+    target: str
+    rows: int
+    schema: dict[str, Any]
+    source: dict[str, Any]
+    statistics: dict[str, Any]
+
+
+def add(session: Session, described: Described, stored: Stored) -> Dataset:
+    """A new row for a file that is kept."""
+    dataset_id = new_id("ds")
+    given = described._asdict() | {"name": described.name or dataset_id}
+    row = Dataset(id=dataset_id, **given, **stored._asdict())
+    session.add(row)
+    session.flush()
+    return row
+
+
+def get(session: Session, dataset_id: str) -> Dataset:
+    """One data set; raises ``NotFound``."""
+    found = session.scalar(select(Dataset).where(Dataset.id == dataset_id))
+    if found is None:
+        raise NotFound(f"there is no data set {dataset_id[:64]}")
+    return found
+
+
+def listed(session: Session, limit: int, after: str | None) -> Page[Dataset]:
+    """Data sets, newest first."""
+    return page(session, select(Dataset), Dataset.id, limit, after)
+
+
+def delete(session: Session, database: Database, storage: Storage, dataset_id: str) -> None:
+    """Removes the row; raises ``Conflict`` while a job that has not ended needs it.
+
+    Jobs that have ended keep what they recorded and the models they left. The file goes too, unless
+    another row has it.
+    """
+    query = select(Dataset).where(Dataset.id == dataset_id).with_for_update()
+    found = session.scalar(query)
+    if found is None:
+        raise NotFound(f"there is no data set {dataset_id[:64]}")
+    needed = Job.dataset_id == dataset_id
+    live = session.scalar(select(Job.id).where(needed, Job.state.not_in(TERMINAL)).limit(1))
+    if live is not None:
+        sentence = f"the job {live} needs this data set and has not ended; cancel it first"
+        raise Conflict(sentence, code="dataset_in_use")
+    session.execute(update(Job).where(needed).values(dataset_id=None))
+    session.execute(sql_delete(Dataset).where(Dataset.id == dataset_id))
+    after_commit(session, partial(forget, database, storage, found.location))
+
+
+def forget(database: Database, storage: Storage, location: str) -> None:
+    """Removes a file that no row of any tenant has any more."""
+    with storage.lock(KIND), database.session(write=False) as session:
+        query = select(Dataset.id).where(Dataset.location == location).limit(1)
+        if session.scalar(query) is None:
+            storage.delete(location)
+
+
+def table(row: Dataset) -> Table:
+    """What the engine wants to know of a data set."""
+    target = next(c for c in row.schema["columns"] if c["role"] == "target")
+    features = [c for c in row.schema["columns"] if c["role"] == "feature"]
+    labels = target["categories"] or ()
+    counts = row.statistics["classes"] or {}
+    return Table(
+        row.rows,
+        tuple(
+            Column(c["name"], c["kind"], tuple(c["categories"] or ()), c["missing"])
+            for c in features
+        ),
+        row.target,
+        target["kind"] == "numeric",
+        tuple(labels),
+        tuple(counts[str(label)] for label in labels),
+    )
+
+
+def resolver(session: Session) -> Resolver:
+    """Tells ``training.check`` of the tenant's data sets."""
+
+    def resolve(dataset_id: str) -> Table | None:
+        row = locked(session, dataset_id)
+        return None if row is None else table(row)
+
+    return resolve
+
+
+def keeper(session: Session) -> Resolver:
+    """Tells of the data sets of jobs that were accepted before, for new jobs on them."""
+    return lambda dataset_id: still_there(locked(session, dataset_id))
+
+
+def finder(session: Session) -> Resolver:
+    """The same, for a look."""
+    by_id = select(Dataset)
+    return lambda dataset_id: still_there(session.scalar(by_id.where(Dataset.id == dataset_id)))
+
+
+def locked(session: Session, dataset_id: str) -> Dataset | None:
+    """A data set that is not deleted before this transaction, and the job it adds, are there."""
+    query = select(Dataset).where(Dataset.id == dataset_id)
+    return session.scalar(query.with_for_update(read=True, key_share=True))
+
+
+def still_there(row: Dataset | None) -> Table:
+    """Jobs that have ended outlive their data, and then cannot be computed again."""
+    if row is None:
+        sentence = "the data set that this job was trained on has been deleted"
+        raise Conflict(sentence, code="dataset_deleted")
+    return table(row)
+
+
+def named_in(spec: JobSpec) -> str | None:
+    """The id of the data set that a specification names, if it names one."""
+    name = spec.dataset
+    return name if isinstance(name, str) and STORED.fullmatch(name) else None
+
+
+def opener(find: Callable[[str], Dataset], storage: Storage) -> Opener:
+    """Opens the arrays of a data set; raises ``DamagedFile``."""
+
+    def open_(dataset_id: str) -> Arrays:
+        row = find(dataset_id)
+        try:
+            return mapped(storage.proved(row.location, row.sha256))
+        except NotArrays as error:
+            raise DamagedFile(f"{row.location} holds no arrays") from error
+
+    return open_
+
+
+def opened(session: Session, storage: Storage) -> Opener:
+    """``opener`` for the length of a transaction."""
+    return opener(lambda dataset_id: get(session, dataset_id), storage)
+
+
+def preview(session: Session, storage: Storage, dataset_id: str, rows: int) -> list[dict[str, Any]]:
+    """The first rows, by column."""
+    row = get(session, dataset_id)
+    try:
+        arrays = opened(session, storage)(dataset_id)
+    except DamagedFile as error:
+        raise Unavailable("the file of this data set is damaged; upload it again") from error
+    known_of = table(row)
+    return [
+        {**shown(arrays, known_of.columns, i), row.target: truth(arrays, known_of, i)}
+        for i in range(min(rows, row.rows))
+    ]

@@ -1,0 +1,74 @@
+"""From a file that was received to a data set that is ready to be kept."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, NamedTuple
+
+from app.errors import Invalid, StorageFull
+from app.intake.dialect import Wishes
+from app.intake.text import BadFile, Bounds, UnknownColumn
+from app.services.datasets import Described
+from app.storage import Draft, Stored
+from training.mistakes import Mistake
+
+
+class File(NamedTuple):
+    """What was received: the bytes, how many, and their hash."""
+
+    content: IO[bytes]
+    size: int
+    sha256: str
+
+
+class Ready(NamedTuple):
+    """A data set on the disk, without its row and its place."""
+
+    described: Described
+    stored: Stored
+    draft: Draft
+
+
+def prepare(draft: Draft, file: File, name: str | None, wishes: Wishes, bounds: Bounds) -> Ready:
+    """Reads a file and writes its arrays."""
+    # With Arrow, which takes half a second: imported when the first file comes.
+    from app.intake import report
+    from app.intake.table import read, write
+
+    with refused(), disk_full_is_told():
+        reading = read(file.content, wishes, bounds)
+        written = write(file.content, reading, bounds, draft.file)
+        stored = draft.sealed()
+    described = Described(
+        name,
+        reading.table.target,
+        reading.table.rows,
+        report.schema(reading),
+        report.source(reading.dialect, file.size, file.sha256),
+        report.statistics(reading, written),
+    )
+    return Ready(described, stored, draft)
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """What is wrong with a file, as what is wrong with the request."""
+    try:
+        yield
+    except BadFile as error:
+        found = [Mistake("", error.code, str(error))]
+        raise Invalid("the file cannot be used", found, code="invalid_file") from error
+    except UnknownColumn as error:
+        found = [Mistake(f"/{error.parameter}", "unknown_column", str(error))]
+        raise Invalid("the file has no such column", found, code="invalid_file") from error
+
+
+@contextmanager
+def disk_full_is_told() -> Iterator[None]:
+    """A full disk is no mistake of ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageFull("the disk of the service is full; nothing was kept") from error
