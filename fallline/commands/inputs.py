@@ -17,6 +17,8 @@ STDIN = "-"
 
 def text_of(file: str) -> str:
     """The text of a file, or of stdin for `-`."""
+    if file == STDIN and sys.stdin.isatty():
+        typer.echo("Reading what you type; Ctrl-D ends it.", err=True)
     try:
         content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
         return content.decode("utf-8-sig")

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 
 from fallline import exits
+from fallline.answers import Event
+from fallline.commands.output import printable
 from fallline.job import Job
 from fallline.screen import Advance, Screen
 
@@ -18,7 +20,7 @@ def watched(job: Job) -> Job:
     typer.echo(f"{job.id} is {job.state}; Ctrl-C stops watching, not the job.", err=True)
     try:
         with screen.progress(job.progress.iterations) as advance:
-            look_on(job, advance)
+            look_on(job, screen, advance)
         return job.wait()
     except KeyboardInterrupt:
         typer.echo(
@@ -27,11 +29,27 @@ def watched(job: Job) -> Job:
         raise typer.Exit(exits.INTERRUPTED) from None
 
 
-def look_on(job: Job, advance: Advance) -> None:
-    """Move the bar with every frame of the job's events, until its end."""
+def look_on(job: Job, screen: Screen, advance: Advance) -> None:
+    """Move the bar with the losses among the job's events, and tell the others, until its end."""
     for event in job.events():
         if (losses := event.points.get("loss")) is not None:
             advance(losses.iterations[-1] + 1, losses.values[-1])
+        elif (told := remark(event)) is not None:
+            screen.say(told)
+
+
+def remark(event: Event) -> str | None:
+    """What is worth saying about an event, in a line."""
+    data = event.data
+    if event.type == "state":
+        reason = f": {data['reason']}" if data.get("reason") else ""
+        return printable(f"{data.get('state')}{reason}")
+    if event.type == "intervention":
+        changes = ", ".join(f"{name} = {value}" for name, value in data["changes"].items())
+        return printable(f"from iteration {data['iteration']} on: {changes}")
+    if event.type == "finding":
+        return printable(f"finding at iteration {data.get('iteration')}: {data.get('finding')}")
+    return None
 
 
 def concluded(job: Job) -> None:

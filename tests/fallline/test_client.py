@@ -99,6 +99,19 @@ def test_a_job_is_paused_changed_and_resumed(client: Client) -> None:
     assert job.wait().check().progress.iteration == changed.progress.iterations
 
 
+def test_a_job_is_forked_and_retried(client: Client) -> None:
+    job = client.jobs.create({**SPEC, "checkpoint_every_seconds": 1}).wait().check()
+    fork = job.fork(20, {"optimizer": {"type": "sgd", "lr": 0.01}}).wait().check()
+    assert fork.forked_from
+    assert (fork.forked_from.job, fork.forked_from.iteration) == (job.id, 20)
+    assert fork.points().values[:20] == job.points().values[:20]
+    cancelled = client.jobs.create({**SPEC, "iterations": 1_000_000})
+    cancelled.cancel()
+    again = cancelled.retry()
+    again.cancel()
+    assert again.retry_of == cancelled.id
+
+
 def test_a_picture_of_a_series_keeps_its_extremes(client: Client) -> None:
     job = client.jobs.create(SPEC).wait()
     whole, few = job.points(), job.metrics(points=5)

@@ -74,15 +74,19 @@ def ended(service: Service, job: str) -> None:
 
 def test_progress_goes_to_stderr_and_the_job_to_stdout(scripted: Scripted) -> None:
     frames = [frame("metrics", {"series": series(n, [1 / (n + 1)])}) for n in range(10)]
+    started = happened(1, "state", {"state": "running", "reason": None})
+    changed = happened(20, "intervention", {"iteration": 9, "changes": {"lr": 0.05}})
     fallline, _ = scripted(
         {
             SUBMIT: [job("queued")],
             JOB: [job("succeeded")],
-            f"{JOB}/events": [streamed(happened(1, "state"), *frames, END)],
+            f"{JOB}/events": [streamed(started, *frames, changed, END)],
         }
     )
     said = fallline("jobs", "submit", "-", "--watch", "-o", "id", stdin="{}")
     assert (said.code, said.out) == (0, "job_1\n")
+    assert "   running\n" in said.err
+    assert "from iteration 9 on: lr = 0.05" in said.err
     assert "10/10" in said.err
     assert "loss 0.1000" in said.err
 
