@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from fallline import Client
 from tests.fallline.commands.conftest import Scripted
 from tests.fallline.commands.terminal import Terminal
 from tests.fallline.scripted import NO_ANSWER, Answer, job
@@ -30,9 +29,11 @@ def test_a_job_is_submitted_watched_and_asked(terminal: Terminal, service: Servi
     assert told.code == 0, told.err
     who = told.out.strip()
 
-    ended(service, who)
-    found = json.loads(fallline("jobs", "show", who, "-o", "json").out)
+    watched = fallline("jobs", "watch", who, "-o", "jsonl")
+    assert watched.code == 0, watched.err
+    found = json.loads(watched.out)
     assert (found["state"], found["progress"]["iteration"]) == ("succeeded", 40)
+    assert "40/40" in watched.err
     losses = fallline("jobs", "metrics", who)
     assert [line.split(",")[0] for line in losses.out.splitlines()] == [
         "iteration",
@@ -63,13 +64,9 @@ def test_a_running_job_is_cancelled(terminal: Terminal, service: Service) -> Non
     long = json.dumps({**SPEC, "iterations": 1_000_000})
     who = fallline("jobs", "submit", "-", "-o", "id", stdin=long).out.strip()
     assert fallline("jobs", "cancel", who).code == 0
-    ended(service, who)
-    assert "cancelled" in fallline("jobs", "show", who).out
-
-
-def ended(service: Service, job: str) -> None:
-    with Client(service.url, service.key) as client:
-        client.jobs.at(job).wait()
+    watched = fallline("jobs", "watch", who)
+    assert watched.code == 3
+    assert f"{who} ended as cancelled" in watched.err
 
 
 def test_progress_goes_to_stderr_and_the_job_to_stdout(scripted: Scripted) -> None:
