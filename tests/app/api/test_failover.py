@@ -1,0 +1,89 @@
+"""Two API processes behind a round-robin, one of them killed: nobody misses or repeats anything."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx2
+import pytest
+
+from tests.app.conftest import Connect
+from tests.app.streams import Frame, entries, holds, opened, points
+from tests.app.talk import DIGITS, finished, metrics, posted
+from tests.roundrobin import round_robin
+from tests.servers import eventually
+from tests.service import Service
+
+CLIENTS = 6
+SERIES = "loss,validation_loss,validation_accuracy"
+
+
+class Listener:
+    """A client that comes again, wherever it is sent, until it has heard the end."""
+
+    def __init__(self, service: Service, url: str) -> None:
+        self.key = service.key
+        self.url = url
+        self.found: list[Frame] = []
+        self.streams = 0
+
+    def listen(self, job_id: str, patience: int) -> None:
+        """``patience``: frames after which it hangs up by itself, for good measure."""
+        while not self.found or self.found[-1].type != "end":
+            known = self.found[-1].number if self.found else 0
+            headers = {"Authorization": f"Bearer {self.key}"}
+            self.streams += 1
+            # A connection of its own each time, so that the proxy has a choice.
+            with httpx2.Client(base_url=self.url, headers=headers, trust_env=False) as client:
+                try:
+                    with opened(client, job_id, known) as stream:
+                        for frame, _ in zip(stream, range(patience), strict=False):
+                            self.found.append(frame)
+                except httpx2.TransportError:
+                    continue  # the process that spoke is gone
+
+
+@pytest.fixture
+def two_apis(service: Service, another_api: Connect) -> tuple[httpx2.Client, httpx2.Client]:
+    return another_api(), another_api()
+
+
+def test_with_one_of_two_processes_killed_nothing_is_missed_and_nothing_repeated(
+    service: Service, two_apis: tuple[httpx2.Client, httpx2.Client]
+) -> None:
+    ports = [client.base_url.port for client in two_apis]
+    job_id = posted(service, DIGITS, iterations=8_000, evaluate_every=50)
+    with ExitStack() as stack:
+        url = stack.enter_context(round_robin([port for port in ports if port]))
+        pool = stack.enter_context(ThreadPoolExecutor(CLIENTS))
+        listeners = [Listener(service, url) for _ in range(CLIENTS)]
+        for n, listener in enumerate(listeners):
+            pool.submit(listener.listen, job_id, 1000 if n % 2 else 7)
+        eventually(
+            lambda: all(len(points(each.found)) > 100 for each in listeners), "all hear losses", 30
+        )
+        kill(service, ports[0])
+        service.http.patch(f"/v1/jobs/{job_id}", json={"lr": 0.05})
+        document = finished(service, job_id)
+        pool.shutdown(wait=True)
+    whole = metrics(service, job_id, series=SERIES)["series"]
+    log = service.http.get(f"/v1/jobs/{job_id}/events").json()["data"]
+    assert document["state"] == "succeeded"
+    assert any(entry["type"] == "intervention" for entry in log)
+    assert sum(each.streams for each in listeners) > CLIENTS + 1
+    for each in listeners:
+        holds(each.found)
+        assert entries(each.found) == log
+        for name, series in whole.items():
+            known = dict(zip(series["iteration"], series["value"], strict=True))
+            assert points(each.found, name) == known
+        assert each.found[-1].data == document
+
+
+def kill(service: Service, port: int | None) -> None:
+    """``kill -9`` the API process that listens there."""
+    (victim,) = [
+        process
+        for process in service.tree()
+        if any(c.laddr.port == port and c.status == "LISTEN" for c in process.net_connections())
+    ]
+    victim.kill()
