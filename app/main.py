@@ -61,6 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(authenticated), Depends(no_nul)],
         redirect_slashes=False,
+        # We measure ourselves (app.api.traffic), and nobody asks for its own.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

@@ -10,7 +10,7 @@ from app.api.deps import DatabaseDep, Limit, Reader
 from app.api.openapi import refusals
 from app.api.schemas import EventList, event_document
 from app.api.streams import Story
-from app.api.waiting import TellerDep
+from app.api.waiting import teller_of
 from app.db import Database
 from app.errors import Invalid
 from app.services import jobs, story
@@ -52,7 +52,6 @@ async def index(
     request: Request,
     database: DatabaseDep,
     principal: Reader,
-    teller: TellerDep,
     after: Number = None,
     limit: Limit | None = None,
     last_event_id: Number = None,
@@ -75,7 +74,7 @@ async def index(
         given = ((name, number) for name, number in known.items() if number is not None)
         name, number = next(given, ("after", 0))
         place = await to_thread.run_sync(placed, database, principal, job_id, number, f"/{name}")
-        return Story(teller, job_id, principal.key_id, place)
+        return Story(teller_of(request), job_id, principal.key_id, place)
     page = await to_thread.run_sync(listed, database, principal, job_id, after or 0, limit or 20)
     return Response(page.model_dump_json(), media_type=JSON, headers={"Vary": "Accept"})
 

@@ -23,7 +23,7 @@ from app.api.filters import Wanted
 from app.api.looks import written
 from app.api.openapi import refusals
 from app.api.schemas import JobBatch, JobDocument, JobList, job_document
-from app.api.waiting import LooksDep, Passed, Wait, WatchDep, condition, unless_gone
+from app.api.waiting import Passed, Wait, condition, looks_of, unless_gone, watch_of
 from app.services import batches, changes, control, jobs
 from app.services.batches import Batch
 from app.services.changes import JobChanges
@@ -121,17 +121,16 @@ async def show(
     job_id: str,
     request: Request,
     principal: Reader,
-    looks: LooksDep,
-    watch: WatchDep,
     wait: Wait = 0,
     after: Passed = None,
 ) -> Response:
     """One job. ``wait`` holds the answer until its state changes, or until iteration ``after`` is
     recorded; it is given at once when the job has ended, and as it is when the time is up."""
+    looks = looks_of(request)
     look = await looks.at(principal.tenant_id, job_id)
     met = condition(look.glance, after)
     if wait and not met(look.glance):
-        with watch.watching(job_id, principal.key_id) as watcher:
+        with watch_of(request).watching(job_id, principal.key_id) as watcher:
             # Once more: whatever happens from here on is noticed.
             if not met((await looks.at(principal.tenant_id, job_id)).glance):
                 await unless_gone(request, watcher.until(met, wait))

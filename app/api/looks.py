@@ -20,7 +20,7 @@ from app.services.glances import Glance, glance
 from app.services.standing import Standing, standings
 from app.tables import Job
 
-GATHER = 0.005
+GATHER = 0.02
 """Seconds between the beginnings of two looks while many ask; who is alone does not wait."""
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Query, Request
 from starlette.requests import ClientDisconnect
 
 from app.api.looks import Looks
@@ -19,27 +19,25 @@ Passed = Annotated[
 ]
 
 
-async def get_watch(request: Request) -> Watch:
+# Called, not depended on: a thousand clients poll every second, and each dependency has its price.
+
+
+def watch_of(request: Request) -> Watch:
     """What is watched through this process."""
     watch: Watch = request.app.state.watch
     return watch
 
 
-async def get_teller(request: Request) -> Teller:
+def teller_of(request: Request) -> Teller:
     """Who tells the stories of jobs."""
     teller: Teller = request.app.state.teller
     return teller
 
 
-async def get_looks(request: Request) -> Looks:
+def looks_of(request: Request) -> Looks:
     """Where jobs are looked at together."""
     looks: Looks = request.app.state.looks
     return looks
-
-
-TellerDep = Annotated[Teller, Depends(get_teller)]
-WatchDep = Annotated[Watch, Depends(get_watch)]
-LooksDep = Annotated[Looks, Depends(get_looks)]
 
 
 def condition(first: Glance, after: int | None) -> Callable[[Glance], bool]:
