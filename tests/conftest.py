@@ -15,9 +15,11 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from app import queue
+from app.config import get_settings
 from tests.databases import KINDS, ROOT, Database
-from tests.servers import Process
-from tests.service import Service, running
+from tests.servers import Process, Redis
+from tests.service import Service, ring_at, running
 
 # The tests bring their own servers: neither the developer's Fallline nor their PostgreSQL.
 for name in list(os.environ):
@@ -90,6 +92,18 @@ def own_service(database: Database) -> Iterator[Callable[..., Service]]:
             return stack.enter_context(running(url, workers=workers, **options))
 
         yield start
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    """A broker at which the test's own process rings."""
+    server = Redis()
+    ring_at(server.url, monkeypatch)
+    yield server
+    queue.producer().close()
+    get_settings.cache_clear()
+    queue.producer.cache_clear()
+    server.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import httpx2
 import psutil
+import pytest
 
+from app import queue
+from app.config import get_settings
 from tests.databases import ROOT, environment, migrate
 from tests.servers import Process, Redis, eventually
 
@@ -123,6 +126,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def ring_at(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process, the test's own, rings there."""
+    monkeypatch.setenv("FALLLINE_BROKER_URL", broker_url)
+    get_settings.cache_clear()
+    queue.producer.cache_clear()
 
 
 @contextmanager

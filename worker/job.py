@@ -11,6 +11,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import aliased
 
 from app.db import clock
+from app.services import events
 from app.services.control import move, tell_state
 from app.storage import DamagedFile
 from app.tables import HELD, Job, JobState
@@ -24,9 +25,10 @@ from training.run import Block, Checkpoint
 from training.tensorfile import UnreadableFile
 from worker.child import Child
 from worker.course import arrays_of, legs_of
+from worker.ends import AT_REST, GIVEN_BACK, End, failed, out_of_time
 from worker.fence import Lost, claim, write
 from worker.lease import Heartbeat
-from worker.recorder import AT_REST, GIVEN_BACK, End, Entry, Intervened, Recorder
+from worker.recorder import Entry, Intervened, Recorder
 from worker.sink import Sink
 
 log = structlog.get_logger()
@@ -152,7 +154,7 @@ def run(child: Child, heartbeat: Heartbeat, recorder: Recorder, blocks: Iterator
     with Sink(recorder, child.settings.stall_seconds) as sink:
         saved_at = time.monotonic()
         for block in blocks:
-            end = None if block.outcome else reason_to_stop(child, recorder)
+            end = None if block.outcome else reason_to_stop(child, recorder, block)
             due = time.monotonic() - saved_at >= every
             if save := (due or end is not None) and block.outcome is None:
                 saved_at = time.monotonic()
@@ -177,13 +179,14 @@ def seen_again(child: Child, job: Job) -> Job:
     return now
 
 
-def reason_to_stop(child: Child, recorder: Recorder) -> End | None:
+def reason_to_stop(child: Child, recorder: Recorder, block: Block) -> End | None:
     """Why no further block is asked for, though there would be more."""
     if child.draining.is_set():
         return GIVEN_BACK
-    if recorder.state == JobState.PAUSING:
-        return AT_REST
-    return None
+    limit = recorder.plan.spec.time_limit_seconds
+    if limit is not None and recorder.running_seconds() >= limit:
+        return out_of_time(limit, block.checkpoint.iteration, recorder.plan.iterations)
+    return AT_REST if recorder.state == JobState.PAUSING else None
 
 
 def newest(child: Child, job: Job, numerics: Numerics) -> Checkpoint | None:
@@ -196,10 +199,22 @@ def newest(child: Child, job: Job, numerics: Numerics) -> Checkpoint | None:
         ).all()
     for row in rows:
         try:
-            return checkpoint.decode(child.storage.get(row.location, row.sha256), numerics)
+            found = checkpoint.decode(child.storage.get(row.location, row.sha256), numerics)
         except (DamagedFile, UnreadableFile) as error:
             log.error("checkpoint unreadable, trying the one before", reason=str(error))
+            unreadable = {"finding": "checkpoint_unreadable", "iteration": row.iteration}
+            tell(child, job, "finding", unreadable)
+        else:
+            tell(child, job, "resumed", {"iteration": found.iteration, "attempt": job.attempts})
+            return found
     return None
+
+
+def tell(child: Child, job: Job, type_: str, data: dict[str, Any]) -> None:
+    """An entry of the job's log, while it is ours."""
+    with child.database.session() as session:
+        write(session, job, lease_expires_at=clock(child.settings.lease_seconds))
+        events.record(session, job.id, type_, data)
 
 
 def fail(
@@ -210,13 +225,8 @@ def fail(
     try:
         with child.database.session() as session:
             write(session, job, lease_expires_at=clock(child.settings.lease_seconds))
-            error = {
-                "category": category,
-                "code": code,
-                "message": message,
-                "retryable": category == "resource",
-                "iteration": session.scalar(select(Job.iteration).where(Job.id == job.id)),
-            }
-            move(session, job.id, "fail", code, error=error)
+            at = session.scalars(select(Job.iteration).where(Job.id == job.id)).one()
+            end = failed(category, code, message, at, retryable=category == "resource")
+            move(session, job.id, end.arrow, end.reason, **end.values)
     except Lost:
         log.info("the failure is not recorded: the job was lost before")

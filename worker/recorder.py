@@ -4,7 +4,7 @@ It is prepared once and may be sent again, for a COMMIT whose answer was lost ma
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,20 +28,12 @@ from training.plan import Leg
 from training.run import Block, Checkpoint, Evaluation, Outcome
 from training.stopping import EXPLODED
 from worker.child import Child
+from worker.ends import End, failed
 from worker.fence import Lost, write
 from worker.retention import thin
 from worker.series import Rows, Series
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class End:
-    """How an attempt ends: an arrow of the job's life, why, and what is said of the job with it."""
-
-    arrow: str
-    reason: str | None
-    values: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,7 +135,7 @@ class Recorder:
             self.findings,
             self.saved(block) if entry.save else None,
             self.model(block.outcome),
-            self.ending(block.outcome) if block.outcome else entry.end,
+            ended(block.outcome, self.latest.get("loss")) if block.outcome else entry.end,
             self.counts(block, self.iteration - known),
             block.checkpoint,
         )
@@ -288,26 +280,16 @@ class Recorder:
         content = predict.encode(self.plan, self.data.preparation, outcome.weights)
         return self.child.storage.put("model", content)
 
-    def ending(self, outcome: Outcome) -> End:
-        """The last words about a job."""
-        if outcome.reason != "diverged":
-            reason = None if outcome.reason == "completed" else outcome.reason
-            return End("succeed", reason, {"result": speakable(outcome.result)})
-        message = (
-            f"the loss at iteration {outcome.iteration} was {self.latest.get('loss')}, "
-            f"not a number or over {EXPLODED:.0e} times that of the start: "
-            "the learning rate is probably too high; try a third of it"
-        )
-        error = {
-            "category": "diverged",
-            "code": "loss_diverged",
-            "message": message,
-            "retryable": False,
-            "iteration": outcome.iteration,
-        }
-        return End("fail", "diverged", {"error": error})
 
-
-GIVEN_BACK = End("release", "its worker was shut down", {"attempts": Job.attempts - 1})
-"""Without having used an attempt: the worker is told to stop, the job is not."""
-AT_REST = End("rest", "paused on request")
+def ended(outcome: Outcome, loss: float | str | None) -> End:
+    """A job ends by itself; ``loss`` is its latest."""
+    if outcome.reason != "diverged":
+        reason = None if outcome.reason == "completed" else outcome.reason
+        return End("succeed", reason, {"result": speakable(outcome.result)})
+    message = (
+        f"the loss at iteration {outcome.iteration} was {loss}, "
+        f"not a number or over {EXPLODED:.0e} times that of the start: "
+        "the learning rate is probably too high; try a third of it"
+    )
+    end = failed("diverged", "loss_diverged", message, outcome.iteration)
+    return replace(end, reason="diverged")

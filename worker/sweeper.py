@@ -16,6 +16,7 @@ from app.db import Database, after_commit, clock
 from app.services import answers, counters
 from app.services.control import move
 from app.tables import HELD, Job, JobState, Task, TaskState, Worker
+from worker.ends import End, lethal
 
 log = structlog.get_logger()
 
@@ -87,29 +88,15 @@ def requeue(session: Session, *where: Any, reason: str) -> int:
     for job in jobs:
         at = job.attempt_iteration
         again = job.death_iteration == at
-        death: dict[str, Any] = {
+        death = {
             "fence": job.fence + 1,
             "deaths": job.deaths + 1,
             "death_iteration": at,
         }
-        if again:
-            death["error"] = error = killer(at)
-            moved = move(session, job.id, "fail", error["code"], **death)
-        else:
-            moved = move(session, job.id, "lose", reason, **death)
+        end = lethal(at) if again else End("lose", reason)
+        moved = move(session, job.id, end.arrow, end.reason, **end.values, **death)
         log.warning("job taken back", job_id=job.id, reason=reason, state=moved.state)
     return len(jobs)
-
-
-def killer(iteration: int) -> dict[str, Any]:
-    """The error of a job at which two workers died at the same place."""
-    return {
-        "category": "resource",
-        "code": "out_of_memory_suspected",
-        "message": f"two workers died at iteration {iteration}; the job probably needs more memory",
-        "retryable": False,
-        "iteration": iteration,
-    }
 
 
 def requeue_tasks(session: Session, *where: Any) -> int:

@@ -2,32 +2,12 @@
 
 import base64
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from app import queue
-from app.config import get_settings
 from tests.servers import Redis
-from tests.service import free_port
-
-
-def use(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process rings there."""
-    monkeypatch.setenv("FALLLINE_BROKER_URL", broker_url)
-    get_settings.cache_clear()
-    queue.producer.cache_clear()
-
-
-@pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
-    server = Redis()
-    use(server.url, monkeypatch)
-    yield server
-    queue.producer().close()
-    get_settings.cache_clear()
-    queue.producer.cache_clear()
-    server.close()
+from tests.service import free_port, ring_at
 
 
 def test_a_bell_lies_in_its_queue_and_names_no_job(broker: Redis) -> None:
@@ -62,6 +42,6 @@ def test_an_unanswered_question_about_bells_is_not_zero(broker: Redis) -> None:
 def test_a_bell_that_cannot_be_rung_is_no_error(
     url: str, monkeypatch: pytest.MonkeyPatch, broker: Redis
 ) -> None:
-    use(url.format(free_port()), monkeypatch)
+    ring_at(url.format(free_port()), monkeypatch)
     assert queue.bells(queue.TRAINING) is None
     assert not queue.ring(queue.TRAINING)

@@ -98,6 +98,21 @@ def test_a_retry_goes_on_from_the_newest_checkpoint_that_can_be_read(jobs: Jobs)
     assert [event.sequence for event in log] == sorted({event.sequence for event in log})
 
 
+def test_a_job_out_of_time_keeps_what_it_has_and_is_retried_from_there(jobs: Jobs) -> None:
+    spec = SPEC | {"checkpoint_every_seconds": 100, "iterations": 10_000}
+    job_id = jobs.post(spec | {"time_limit_seconds": 2})
+    failed = jobs.becomes(job_id, "failed")
+    error, at = failed["error"], failed["progress"]["iteration"]
+    assert (error["category"], error["code"], error["retryable"]) == ("timeout", "time_limit", True)
+    assert (failed["state_reason"], error["iteration"]) == ("time_limit", at)
+    assert f"for its limit of 2 s and came to iteration {at} of 10000" in error["message"]
+    retried = jobs.ask(job_id, "retry")
+    assert retried["progress"]["iteration"] == at > 0
+    assert jobs.reaches(retried["id"], at + 1)["attempts"] == 1
+    jobs.ask(retried["id"], "cancel")
+    assert [e.data["iteration"] for e in jobs.log(retried["id"]) if e.type == "resumed"] == [at]
+
+
 def test_a_fork_of_a_job_that_still_trains_disturbs_it_not(jobs: Jobs) -> None:
     parent = jobs.post(SPEC | {"checkpoint_every_seconds": 0, "iterations": 600})
     at = jobs.reaches(parent, 100)["progress"]["iteration"]
