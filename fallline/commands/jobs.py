@@ -200,7 +200,7 @@ def flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in document.items():
         if isinstance(value, dict):
             cells |= flat(value, f"{prefix}{name}.")
-        elif value is not None:
+        elif value not in (None, [], ()):
             cells[f"{prefix}{name}"] = value
     return cells
 
