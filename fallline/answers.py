@@ -127,13 +127,15 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job: `type` says what, `sequence` counts.
+    """Something that happened to a job: `type` says what, `sequence` is its number in all that the
+    job tells, `iteration` how many losses were recorded then.
 
     An event of type `metrics` has new points by series; `end` is the last of a job that has ended.
     """
 
     type: str
     sequence: int | None = None
+    iteration: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     points: Mapping[str, Points] = field(default_factory=dict)
     created_at: datetime | None = None

@@ -108,8 +108,7 @@ class JobRef(Questions[M]):
     @call
     async def log(self) -> Sequence[Event]:
         """What has happened to the job by now."""
-        answer = await self._http.get(f"{self.path}/events")
-        return [event_of(row) for row in answer["data"]]
+        return [event_of(row) async for row in self._http.rows(f"{self.path}/events")]
 
     @call
     async def cancel(self) -> Job[M]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from fallline.answers import read, time_of
+from fallline.errors import FalllineError
 from fallline.listed import Listed
 from fallline.modes import M, call
 from fallline.numbers import Json
@@ -23,6 +24,7 @@ class Key:
     scopes: Sequence[str]
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    revoked_at: datetime | None = None
     key: str | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -45,20 +47,34 @@ class Keys(Listed[Key, M]):
     @staticmethod
     def _row(document: Json) -> Key:
         """A key's document."""
-        times = {name: time_of(document.get(name)) for name in ("created_at", "expires_at")}
+        times = {
+            name: time_of(document.get(name)) for name in ("created_at", "expires_at", "revoked_at")
+        }
         return read(Key, document, **times)
 
     @call
     async def create(
-        self, tenant: str, scopes: Sequence[str], *, expires_at: datetime | None = None
+        self,
+        scopes: Sequence[str],
+        *,
+        tenant: str | None = None,
+        expires_at: datetime | None = None,
     ) -> Key:
-        """A new key; its secret is shown this once.
+        """A new key for a tenant, by its id, or for our own; its secret is shown this once.
 
-        Unlike every other POST a repetition makes nothing known again: the service keeps no secret.
+        The service keeps no secret: if the answer is lost on its way, that is an error here, which
+        names the key to be revoked.
         """
-        expiry = expires_at and expires_at.isoformat()
-        body = {"tenant": tenant, "scopes": scopes, "expires_at": expiry}
-        return self._row(await self._http.act("/v1/keys", body))
+        expiry = expires_at and expires_at.astimezone(UTC).isoformat()
+        wish = {"scopes": scopes, "tenant": tenant, "expires_at": expiry}
+        body = {name: value for name, value in wish.items() if value is not None}
+        made = self._row(await self._http.act("/v1/keys", body))
+        if made.key is None:
+            raise FalllineError(
+                f"The key {made.id} was made, but the answer with its secret was lost. "
+                "Revoke it and make another."
+            )
+        return made
 
     @call
     async def revoke(self, key: str) -> None:

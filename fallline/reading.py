@@ -37,9 +37,7 @@ class Reading:
             return None
         document = json.loads(frame.data)
         event = (
-            Event(frame.event, points=self._new(points_of(document.get("series", {}))))
-            if frame.event == "metrics"
-            else self._told(frame, document)
+            self._measured(document) if frame.event == "metrics" else self._told(frame, document)
         )
         if frame.event == "metrics" and not event.points:
             return None
@@ -47,6 +45,10 @@ class Reading:
             return None
         self.last_id = frame.id or self.last_id
         return event
+
+    def _measured(self, document: Json) -> Event:
+        new = self._new(points_of(document.get("series", {})))
+        return Event("metrics", iteration=document.get("iteration"), points=new)
 
     def _told(self, frame: httpx2.ServerSentEvent, document: Json) -> Event:
         if "type" in document:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fallline import ApiError, AsyncClient, Client
+from fallline import ApiError, AsyncClient, Client, FalllineError
 from fallline.answers import Event, Points
 from fallline.retries import Retries
 from tests.fallline.cutting import cutting
@@ -67,3 +67,12 @@ def test_a_post_whose_answer_is_lost_makes_one_job(service: Service) -> None:
         cut.jobs.create(SPEC, idempotency_key="the same")
         with pytest.raises(ApiError, match="idempotency_key_reused"):
             cut.jobs.create({**SPEC, "iterations": 7}, idempotency_key="the same")
+
+
+def test_a_key_whose_secret_is_lost_is_named(service: Service) -> None:
+    with cutting(service.url, [0]) as line, Client(line.url, service.key) as cut:
+        with pytest.raises(FalllineError, match="secret was lost") as lost:
+            cut.keys.create(["read"])
+        newest = cut.keys.list(limit=1).data[0]
+        assert newest.id in str(lost.value)
+        cut.keys.revoke(newest.id)

@@ -5,6 +5,8 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,6 +112,66 @@ def test_a_job_is_forked_and_retried(client: Client) -> None:
     again = cancelled.retry()
     again.cancel()
     assert again.retry_of == cancelled.id
+
+
+def test_jobs_are_made_together_and_found_by_what_they_carry(client: Client) -> None:
+    base = {**SPEC, "name": "sweep", "metadata": {"sweep": "rates"}}
+    rates = [{"optimizer": {"type": "sgd", "lr": lr}} for lr in (0.1, 0.2)]
+    made = client.jobs.batch(base=base, changes=rates)
+    assert [job.spec["optimizer"]["lr"] for job in made] == [0.1, 0.2]
+    assert len(client.jobs.batch([SPEC, SPEC])) == 2
+    found = {job.id for job in client.jobs.all(name="sweep", metadata={"sweep": "rates"})}
+    assert found == {job.id for job in made}
+    done = [job.wait().id for job in made]
+    assert set(done) <= {job.id for job in client.jobs.list(state="succeeded", name="sweep")}
+
+
+def test_a_log_tells_the_states_of_a_job(client: Client) -> None:
+    job = client.jobs.create(SPEC).wait()
+    log = job.log()
+    assert [event.data["state"] for event in log] == ["queued", "running", "succeeded"]
+    assert [event.iteration for event in log] == [0, 0, 50]
+
+
+def test_a_catalogue_knows_the_words_of_a_specification(client: Client) -> None:
+    words = {word["name"] for word in client.catalog.get()["layers"]}
+    assert {"linear", "conv2d"} <= words
+    assert "properties" in client.catalog.schema()
+
+
+def test_keys_are_made_for_tenants_and_revoked(client: Client) -> None:
+    tenant = client.tenants.create("client-test")
+    assert tenant in list(client.tenants.all())
+    until = datetime.now(UTC) + timedelta(hours=1)
+    made = client.keys.create(["read"], tenant=tenant.id, expires_at=until)
+    assert made.expires_at is not None
+    assert abs(made.expires_at - until) < timedelta(seconds=1)
+    with Client(client.url, made.key) as guest:
+        assert list(guest.jobs.list()) == []
+        with pytest.raises(ApiError, match="insufficient_scope"):
+            guest.jobs.create(SPEC)
+    client.keys.revoke(made.id)
+    (found,) = [key for key in client.keys.all() if key.id == made.id]
+    assert found.revoked_at is not None
+    assert found.key is None
+
+
+def test_a_table_is_uploaded_trained_on_and_deleted(client: Client, tmp_path: Path) -> None:
+    rows = [f"{n},{n % 7},{'red' if n % 2 else 'blue'}" for n in range(200)]
+    (tmp_path / "colours.csv").write_text("a,b,colour\n" + "\n".join(rows))
+    data = client.datasets.upload(tmp_path / "colours.csv", target="colour", ignore=["b"])
+    assert (data.name, data.rows, data.target) == ("colours", 200, "colour")
+    assert data in list(client.datasets.all())
+    assert client.datasets.preview(data.id, rows=2)["data"][0] == {"a": 0, "colour": "blue"}
+    wide = {**SPEC, "dataset": data.id, "model": [{"type": "linear", "out_features": 2}]}
+    job = client.jobs.create(wide).wait().check()
+    (said,) = job.predict([{"a": 3}])
+    assert said.label in {"red", "blue"}
+    job.delete()
+    client.datasets.delete(data.id)
+    with pytest.raises(ApiError) as gone:
+        client.datasets.get(data.id)
+    assert gone.value.status == 404
 
 
 def test_a_picture_of_a_series_keeps_its_extremes(client: Client) -> None:
