@@ -5,7 +5,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -20,6 +20,14 @@ Names = Annotated[
     NoDecode,  # a list with commas, not JSON
     BeforeValidator(lambda text: words(text) if isinstance(text, str) else text),
 ]
+
+
+class Quotas(NamedTuple):
+    """What a tenant may have."""
+
+    queued_jobs: int
+    running_jobs: int
+    stored_bytes: int
 
 
 class Settings(BaseSettings):
@@ -116,6 +124,11 @@ class Settings(BaseSettings):
     def bounds(self) -> Bounds:
         """The largest table that is taken."""
         return Bounds(self.max_line_bytes, self.max_columns, categories=self.max_categories)
+
+    @property
+    def quotas(self) -> Quotas:
+        """What a tenant may have."""
+        return Quotas(self.max_queued_jobs, self.max_running_jobs, self.max_stored_bytes)
 
     @property
     def storage(self) -> Path:

@@ -105,10 +105,11 @@ class TenantOwned:
 
 
 class Database:
-    """Where sessions come from."""
+    """Where sessions come from; ``known`` is what each of them knows (``session.info``)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **known: Any) -> None:
         self.engine = make_engine(url)
+        self.known = known
 
     @contextmanager
     def session(self, tenant_id: str | None = None, *, write: bool = True) -> Iterator[Session]:
@@ -119,7 +120,7 @@ class Database:
         with ``after_rollback`` when it never will be.
         """
         engine = self.engine.execution_options(write=write)
-        with Session(engine, expire_on_commit=False) as session:
+        with Session(engine, expire_on_commit=False, info=dict(self.known)) as session:
             if tenant_id is not None:
                 session.info["tenant_id"] = tenant_id
             try:

@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    app.state.database = Database(settings.database_url)
+    app.state.database = Database(settings.database_url, quotas=settings.quotas)
     app.state.storage = Storage(settings.storage)
     app.state.looks = Looks(app.state.database)
     app.state.watch = Watch(app.state.database, settings.max_watchers)

@@ -106,6 +106,10 @@ class Process:
                 f"{self.name} ignored {with_signal.name}:\n{self.tail()}"
             ) from None
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, such as the one that makes it deaf for a while."""
+        self._popen.send_signal(number)
+
     def kill(self) -> int:
         """End it as ``kill -9`` does. Its children live on."""
         self._popen.kill()

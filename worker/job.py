@@ -8,14 +8,13 @@ import structlog
 import torch
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.orm import aliased
 
 from app.db import clock
-from app.services import events
+from app.services import events, quotas
 from app.services.control import move, tell_state
 from app.storage import DamagedFile
-from app.tables import HELD, Job, JobState
 from app.tables import Checkpoint as CheckpointRow
+from app.tables import Job, JobState
 from training import checkpoint
 from training.course import follow
 from training.data import UnfitData, load
@@ -36,7 +35,10 @@ log = structlog.get_logger()
 
 def train_next(child: Child) -> bool:
     """Claims the best waiting job and works on it until it ends or is lost; false: none waits."""
-    job = claim_next(child)
+    try:
+        job = claim_next(child)
+    except quotas.Beyond:
+        return True  # nothing was claimed: look again
     if job is None:
         return False
     with structlog.contextvars.bound_contextvars(
@@ -47,17 +49,13 @@ def train_next(child: Child) -> bool:
 
 
 def claim_next(child: Child) -> Job | None:
-    """Priority first, then the tenant with the fewest running jobs, then age.
+    """Priority first, then the tenant with the fewest running jobs, then age; a tenant that runs as
+    many as it may is passed over.
 
     How the job will be computed is committed with the claim, before its first iteration; a job that
     was begun keeps what it was begun with.
     """
-    other = aliased(Job)
-    running = (
-        select(func.count())
-        .where(other.tenant_id == Job.tenant_id, other.state.in_(HELD))
-        .scalar_subquery()
-    )
+    running, most = quotas.running(), child.settings.max_running_jobs
     with child.database.session() as session:
         job = claim(
             session,
@@ -66,6 +64,7 @@ def claim_next(child: Child) -> Job | None:
             child.id,
             child.settings.lease_seconds,
             or_(Job.device_wanted == "auto", Job.device_wanted == child.device),
+            running < most,
             state_reason=None,
             attempts=Job.attempts + 1,
             attempt_iteration=0,
@@ -77,6 +76,7 @@ def claim_next(child: Child) -> Job | None:
             if job.execution is None:
                 job.execution = execution(child, job.spec)
             tell_state(session, job.id, job.state, None)
+            quotas.claimed(session, job, most)
     return job
 
 

@@ -12,7 +12,7 @@ from app import queue
 from app.db import after_commit
 from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
-from app.services import datasets, events
+from app.services import datasets, events, quotas
 from app.services.pages import Page, page
 from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Job, JobState
@@ -60,6 +60,7 @@ def new(plan: Plan, request_id: str, job_id: str | None = None, **columns: Any) 
 
 def enqueue(session: Session, created: Sequence[Job], reason: str | None) -> None:
     """Keeps new jobs, tells their logs, and rings once. Every new job comes through here."""
+    quotas.admit(session, len(created))
     data = {"state": JobState.QUEUED, "reason": reason, "attempt": 0}
     log = [events.first(job, "state", data) for job in created]
     session.add_all(created)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from app.services import lineage, workers
+from app.services import lineage, quotas, workers
 from app.tables import Intervention, Job, JobState
 
 
@@ -43,11 +43,20 @@ def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, Place]:
     counted = session.execute(select(Job.id, ahead).where(Job.id.in_([job.id for job in jobs])))
     positions = {job_id: count + 1 for job_id, count in counted}
     devices = workers.devices(session)
-    return {job.id: Place(reason(job, devices), positions[job.id]) for job in jobs}
+    full = at_its_limit(session, jobs[0].tenant_id)
+    return {job.id: Place(reason(job, devices, full=full), positions[job.id]) for job in jobs}
 
 
-def reason(job: Job, devices: frozenset[str]) -> str:
-    """Why a queued job is not running: nobody could take it, or nobody is free to."""
+def at_its_limit(session: Session, tenant_id: str) -> bool:
+    """Whether the tenant runs as many jobs as it may."""
+    limits = quotas.given(session)
+    return limits is not None and quotas.held(session, tenant_id) >= limits.running_jobs
+
+
+def reason(job: Job, devices: frozenset[str], *, full: bool) -> str:
+    """Why a queued job is not running: nobody could take it, or may, or is free to."""
+    if full:
+        return "tenant_at_its_limit"
     if job.device_wanted != "auto" and job.device_wanted not in devices:
         return "no_worker_with_this_device"
     return "waiting_for_a_worker"
