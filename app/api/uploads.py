@@ -19,6 +19,7 @@ from app.db import Database
 from app.errors import TooSlow, WrongMediaType
 from app.intake.dialect import Wishes
 from app.intake.text import BadFile, Bounds, Encoding, Watch, compressed, mark
+from app.services import quotas
 from app.services.datasets import KIND, forget
 from app.services.uploads import File, Ready, disk_full_is_told, prepare, refused
 from app.storage import Draft, Storage
@@ -86,6 +87,7 @@ async def upload(
 
     Resolved before the session, so that no transaction waits for a body.
     """
+    await to_thread.run_sync(has_room, database, principal.tenant_id)
     with disk_full_is_told():
         spool = storage.spool()
     with spool, storage.draft(KIND) as draft:
@@ -97,6 +99,12 @@ async def upload(
         same(request, file.sha256)
         async with alone(storage, database, found.stored.location):
             yield found
+
+
+def has_room(database: Database, tenant_id: str) -> None:
+    """Raises ``QuotaExceeded`` before anything is received that could not be kept."""
+    with database.session(tenant_id, write=False) as session:
+        quotas.keep(session, 0)
 
 
 def ready(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.db import Database, after_commit
 from app.errors import Conflict, NotFound, Unavailable
 from app.ids import new_id
+from app.services import quotas
 from app.services.pages import Page, page
 from app.storage import DamagedFile, Storage, Stored
 from app.tables import TERMINAL, Dataset, Job
@@ -34,7 +35,8 @@ class Described(NamedTuple):
 
 
 def add(session: Session, described: Described, stored: Stored) -> Dataset:
-    """A new row for a file that is kept."""
+    """A new row for a file that is kept; raises ``QuotaExceeded``."""
+    quotas.keep(session, stored.size)
     dataset_id = new_id("ds")
     given = described._asdict() | {"name": described.name or dataset_id}
     row = Dataset(id=dataset_id, **given, **stored._asdict())

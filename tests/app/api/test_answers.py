@@ -21,7 +21,7 @@ from tests.app.test_db import Tenants
 from tests.service import Service
 
 Call = tuple[str, Any]
-"""Where to, and with what."""
+"""Where to, and with what: a document, or a table as text."""
 
 
 def queued(service: Service, verb: str, body: Any = None) -> Call:
@@ -43,6 +43,8 @@ def retriable(service: Service) -> Call:
 
 CALLS: dict[str, Callable[[Service], Call]] = {
     "/v1/jobs": lambda s: ("/v1/jobs", TINY),
+    "/v1/jobs/batch": lambda s: ("/v1/jobs/batch", {"jobs": [TINY, TINY]}),
+    "/v1/datasets": lambda s: ("/v1/datasets?target=b", "a,b\n1,2\n2,3\n3,5\n"),
     "/v1/jobs/{job_id}/cancel": lambda s: queued(s, "cancel"),
     "/v1/jobs/{job_id}/pause": lambda s: queued(s, "pause"),
     "/v1/jobs/{job_id}/resume": resumable,
@@ -65,6 +67,9 @@ TRAINED: dict[str, Callable[[Service], Call]] = {
 def twice(service: Service, call: Call, **headers: str) -> list[httpx2.Response]:
     path, body = call
     given = {"Idempotency-Key": new_id("key"), **headers}
+    if isinstance(body, str):
+        given |= {"Content-Type": "text/csv"}
+        return [service.http.post(path, content=body, headers=given) for _ in range(2)]
     return [service.http.post(path, json=body, headers=given) for _ in range(2)]
 
 
@@ -159,6 +164,15 @@ def test_a_key_used_for_something_else_is_refused(path: str, body: object, api: 
     assert api.http.post("/v1/jobs", json=TINY, headers=headers).status_code == 202
     answer = api.http.post(path, json=body, headers=headers)
     problem(answer, 422, "idempotency_key_reused")
+
+
+def test_another_file_under_the_same_key_is_refused(api: Service) -> None:
+    headers = {"Idempotency-Key": new_id("file"), "Content-Type": "text/csv"}
+    table = "a,b\n1,2\n2,3\n3,5\n"
+    path = "/v1/datasets?target=b"
+    assert api.http.post(path, content=table, headers=headers).status_code == 201
+    changed = api.http.post(path, content=table + "4,9\n", headers=headers)
+    problem(changed, 422, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "ключ", "a\tb"])

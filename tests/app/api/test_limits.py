@@ -33,6 +33,16 @@ def test_a_tenant_may_queue_so_many_jobs_and_asks_again_later(
     assert len(service.http.get("/v1/jobs").json()["data"]) == 3
 
 
+def test_a_tenant_may_keep_so_many_bytes(own_service: Callable[..., Service]) -> None:
+    service = own_service(workers=0, max_stored_bytes=1)
+    headers, table = {"Content-Type": "text/csv"}, "a,b\n1,2\n2,3\n3,5\n"
+    answer = service.http.post("/v1/datasets?target=b", content=table, headers=headers)
+    refused(answer, "quota_exceeded", "FALLLINE_MAX_STORED_BYTES")
+    assert service.http.get("/v1/datasets").json()["data"] == []
+    files = [f.name for f in (service.home / "objects").rglob("*") if f.is_file()]
+    assert [name for name in files if name != ".lock"] == []
+
+
 def test_a_tenant_that_asks_too_often_is_told_and_others_and_health_are_not(
     own_service: Callable[..., Service], connect: Connect
 ) -> None:
