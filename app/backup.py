@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -140,24 +140,26 @@ def run_postgresql(program: str, url: URL, *options: str) -> None:
 
 
 def copy_object(source: Path, to: Path) -> bool:
-    """Copies a file, or a folder of them, unless it is there already; false: it is gone."""
+    """Copies a file unless it is there already; false: it is gone."""
     if to.exists():
         return True
     try:
-        if source.is_dir():
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, to, copy_function=copy)
-        else:
-            copy(source, to)
+        copy(source, to)
     except FileNotFoundError:
         return False
     return True
 
 
-def copy(source: Path | str, to: Path | str) -> None:
+def copy(source: Path, to: Path) -> None:
     """Copies a file with its mode, durably."""
-    Path(to).parent.mkdir(parents=True, exist_ok=True)
-    with Path(source).open("rb") as old, Path(to).open("wb") as new:
+    with source.open("rb") as old:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write(old, to)
+
+
+def write(old: IO[bytes], to: Path) -> None:
+    """What can be read, into a new file."""
+    with to.open("wb") as new:
         os.fchmod(new.fileno(), os.fstat(old.fileno()).st_mode)
         shutil.copyfileobj(old, new)
         new.flush()
@@ -174,7 +176,7 @@ def remove_unnamed(objects: Path, named: list[str]) -> None:
     """What only an earlier attempt named."""
     wanted = {objects / location for location in named}
     for path in files(objects):
-        if not wanted & {path, *path.parents}:
+        if path not in wanted:
             path.unlink()
 
 

@@ -49,8 +49,8 @@ class Service:
 
     # -- processes
 
-    def start_api(self) -> Process:
-        api = self._start("app")
+    def start_api(self, module: str = "app") -> Process:
+        api = self._start(module)
         api.ready(lambda: self._answers("/healthz"))
         return api
 

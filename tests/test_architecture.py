@@ -23,9 +23,14 @@ MOST_LINES_A_FILE = 400
 MOST_LINES_A_FUNCTION = 60
 
 # What turns data into code: whoever reads a file or a message with these runs what is in it.
-CODE_FROM_DATA = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+CODE_FROM_DATA = {
+    *("pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"),
+    *("jinja2", "mako", "code", "codeop"),  # templates and interpreters
+}
 UNSAFE_CALLS = {
     "__import__",
+    "asyncio.create_subprocess_shell",
+    "code.interact",
     "compile",
     "eval",
     "exec",
@@ -96,6 +101,8 @@ def is_false(node: ast.expr) -> bool:
         "torch.load(path, weights_only=True)",
         "np.load(path, allow_pickle=flag)",
         "subprocess.run(command, shell=True)",
+        "asyncio.create_subprocess_shell(command)",
+        "from jinja2 import Template",
     ],
 )
 def test_the_rule_above_sees(line: str) -> None:

@@ -20,12 +20,15 @@ IN_WORDS = {
     "database_url": "SQLite in the home",
     "broker_url": "socket in the home",
     "worker_processes": "one a CPU",
+    "max_running_jobs": "four a CPU",
 }
 
 
 def shown(name: str, default: Any) -> str:
     if name in IN_WORDS:
         return IN_WORDS[name]
+    if default == frozenset():
+        return "none"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
