@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -152,14 +152,8 @@ def copy_object(source: Path, to: Path) -> bool:
 
 def copy(source: Path, to: Path) -> None:
     """Copies a file with its mode, durably."""
-    with source.open("rb") as old:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        write(old, to)
-
-
-def write(old: IO[bytes], to: Path) -> None:
-    """What can be read, into a new file."""
-    with to.open("wb") as new:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as old, to.open("wb") as new:
         os.fchmod(new.fileno(), os.fstat(old.fileno()).st_mode)
         shutil.copyfileobj(old, new)
         new.flush()
