@@ -73,6 +73,12 @@ class Audited(NamedTuple):
     canary: Path
     connection: http.client.HTTPConnection
 
+    def words(self) -> list[str]:
+        """All of them on SQLite, whose files might be reached as well; a fifth on PostgreSQL."""
+        found = spellings(self.service.home, self.canary)
+        assert len(found) >= 200
+        return found if self.service.database_url.startswith("sqlite") else found[::5]
+
     def opened(self) -> list[list[str]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
@@ -163,8 +169,7 @@ def body_with(word: str) -> list[tuple[str, str, Any]]:
 
 
 def test_no_spelling_in_a_path_reaches_a_file(audited: Audited, operations: frozenset[str]) -> None:
-    words = spellings(audited.service.home, audited.canary)
-    assert len(words) >= 200
+    words = audited.words()
     before = len(audited.opened())
     places = [o for o in operations if "{" in o and not o.startswith("GET /docs")]
     assert len(places) > 10
@@ -180,7 +185,7 @@ def test_no_spelling_in_a_path_reaches_a_file(audited: Audited, operations: froz
 
 def test_no_spelling_in_a_raw_path_reaches_a_file(audited: Audited) -> None:
     before = len(audited.opened())
-    for word in spellings(audited.service.home, audited.canary):
+    for word in audited.words():
         raw = quote(word, safe="/\\%;:~.|*?$`-")
         for prefix in ("/", "/v1/jobs/", "/v1/models/", "/docs/"):
             audited.send("GET", prefix + raw)
@@ -189,7 +194,7 @@ def test_no_spelling_in_a_raw_path_reaches_a_file(audited: Audited) -> None:
 
 def test_no_spelling_in_a_query_or_header_reaches_a_file(audited: Audited) -> None:
     before = len(audited.opened())
-    for word in spellings(audited.service.home, audited.canary):
+    for word in audited.words():
         said = quote(word, safe="")
         for path in (
             f"/v1/jobs?after={said}&name={said}&state={said}&metadata.{said}={said}",
@@ -208,7 +213,7 @@ def test_no_spelling_in_a_query_or_header_reaches_a_file(audited: Audited) -> No
 
 def test_no_spelling_in_a_body_reaches_a_file(audited: Audited) -> None:
     before = len(audited.opened())
-    for word in spellings(audited.service.home, audited.canary):
+    for word in audited.words():
         for method, path, body in body_with(word):
             audited.send(method, path, json.dumps(body).encode())
         multipart = (

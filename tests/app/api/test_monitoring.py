@@ -91,10 +91,8 @@ def test_a_client_cannot_add_a_label(api: Service) -> None:
     samples = scraped(api)
     for name, values in ALLOWED.items():
         assert {s.labels[name] for s in samples if name in s.labels} <= values
-    text = str([sample.labels for sample in samples])
-    assert re.findall(r"job_\w+|tnt_\w+|key_\w+|METHOD\d|path\d|model\d|a-name", text) == [
-        "job_id" for _ in range(text.count("job_id"))
-    ]
+    text = re.sub(r"\{\w+\}", "", str([sample.labels for sample in samples]))  # templates
+    assert re.findall(r"job_\w+|tnt_\w+|key_\w+|METHOD\d|path\d|model\d|a-name", text) == []
 
 
 def test_every_figure_is_there_before_anything_has_happened(
