@@ -37,10 +37,10 @@ def evaluate(
     output = outputs(network, parameters_P, buffers, part.x)
     loss = LOSS[plan.spec.loss.type](plan.spec.loss, output, part.y, loss_weights).item()
     if plan.task == "classification":
-        output, target = class_logits(output).double().cpu(), part.y.cpu()
+        output, target = class_logits(output), part.y
     else:  # what the targets were shifted by is in both, and no error knows it
-        scale_D = torch.from_numpy(data.preparation.y_scale)
-        output, target = output.double().cpu() * scale_D, part.y.double().cpu() * scale_D
+        scale_D = torch.from_numpy(data.preparation.y_scale).to(output.device)
+        output, target = output.double() * scale_D, part.y.double() * scale_D
     return {"loss": loss} | {
         metric.type: MEASURE[metric.type](metric, output, target) for metric in plan.metrics
     }

@@ -1,6 +1,7 @@
-"""Metrics as functions of outputs and targets: N examples, C classes, D outputs; float64, CPU.
+"""Metrics as functions of outputs and targets: N examples, C classes, D outputs.
 
-torchmetrics takes seconds to import, so only the metrics that need it do so, when first asked for;
+Outputs lie where the network put them; those of numbers come in float64. torchmetrics takes a
+second or two to import, so only the metrics that need it do so, on the CPU, when first asked for;
 what is measured by default needs none of it.
 """
 
@@ -31,19 +32,18 @@ def balanced_accuracy(word: words.BalancedAccuracy, logits_NC: Tensor, target_N:
     """Recall, averaged over the classes that occur."""
     from torchmetrics.functional.classification import multiclass_recall
 
-    classes = logits_NC.shape[1]
-    recall_C = multiclass_recall(
-        logits_NC.argmax(1), target_N, classes, average="none", validate_args=False
-    )
-    return recall_C[target_N.unique()].double().mean().item()
+    guess_N, truth_N, classes = logits_NC.argmax(1).cpu(), target_N.cpu(), logits_NC.shape[1]
+    recall_C = multiclass_recall(guess_N, truth_N, classes, average="none", validate_args=False)
+    return recall_C[truth_N.unique()].double().mean().item()
 
 
 def f1(word: words.F1, logits_NC: Tensor, target_N: Tensor) -> float:
     """Macro average over the classes that occur or are predicted."""
     from torchmetrics.functional.classification import multiclass_f1_score
 
+    guess_N, truth_N, classes = logits_NC.argmax(1).cpu(), target_N.cpu(), logits_NC.shape[1]
     return multiclass_f1_score(
-        logits_NC.argmax(1), target_N, logits_NC.shape[1], average="macro", validate_args=False
+        guess_N, truth_N, classes, average="macro", validate_args=False
     ).item()
 
 
@@ -51,7 +51,7 @@ def roc_auc(word: words.RocAuc, logits_NC: Tensor, target_N: Tensor) -> float:
     """The area under the curve of each class that some but not all examples have, averaged."""
     from torchmetrics.functional.classification import binary_auroc
 
-    probabilities_NC = logits_NC.softmax(1)
+    probabilities_NC, target_N = logits_NC.double().softmax(1).cpu(), target_N.cpu()
     if probabilities_NC.isnan().any():
         return math.nan
     counts_C = target_N.bincount(minlength=logits_NC.shape[1])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.specifications import ONE_WEIGHT
 from tests.training.engine import Ended, cnn, ready, regression, stepped, table, trained
+from training.catalog import METRICS
 from training.spec import Convergence, EarlyStopping
 from training.stopping import Counters, converged_at, diverged_at, improves, remember, watch
 
@@ -116,15 +117,13 @@ def test_the_best_weights_are_restored_though_the_job_was_completed() -> None:
     assert ended.outcome.result["validation"] == best.values
 
 
-def test_r2_rises_and_errors_fall() -> None:
-    for metric, rises in [
-        ("loss", False),
-        ("mse", False),
-        ("mae", False),
-        ("accuracy", True),
-        ("r2", True),
-    ]:
-        rule = EarlyStopping(metric=f"validation_{metric}", patience=1)
+def test_accuracies_and_areas_rise_and_errors_fall() -> None:
+    falling = {"loss", "mse", "mae"}
+    for metric in {"loss", *METRICS}:
+        rule, rises = (
+            EarlyStopping(metric=f"validation_{metric}", patience=1),
+            metric not in falling,
+        )
         assert improves(rule, 2.0, 1.0) is rises
         assert improves(rule, 1.0, 2.0) is not rises
         assert not improves(rule, 1.0, 1.0)
