@@ -40,6 +40,7 @@ from fallline.errors import (
 from fallline.job import Job, JobRef
 from fallline.keys import Key, Tenant
 from fallline.models import Model, ModelVersion
+from fallline.retries import Retries
 
 __all__ = [
     "ApiError",
@@ -63,6 +64,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "Progress",
+    "Retries",
     "StartFailed",
     "TaskFailed",
     "Tenant",

@@ -13,7 +13,7 @@ from fallline.keys import Keys, Tenants
 from fallline.models import Models
 from fallline.modes import Awaited, Blocking, M, Noun, call, run
 from fallline.request import Request
-from fallline.retries import Retries
+from fallline.retries import USUAL, Retries
 from fallline.transport import Transport, options
 from fallline.wire import BlockingWire, Wire
 
@@ -94,7 +94,7 @@ class Client(Service[Blocking]):
 
     `url` defaults to FALLLINE_URL, else to FALLLINE_HOST and FALLLINE_PORT; `key` to
     FALLLINE_API_KEY, else to the file `key` in FALLLINE_HOME. A request that gets no answer, or the
-    answer "not now", is repeated up to `retries` times. Not for several threads at once.
+    answer "not now", is repeated up to `retries` times (or as `Retries` say).
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Client(Service[Blocking]):
         url: str | None = None,
         key: str | None = None,
         *,
-        retries: int = 4,
+        retries: int | Retries = USUAL,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         super().__init__(connected(BlockingWire, url, key, retries, timeout))
@@ -131,7 +131,7 @@ class AsyncClient(Service[Awaited]):
         url: str | None = None,
         key: str | None = None,
         *,
-        retries: int = 4,
+        retries: int | Retries = USUAL,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         # Here alone: it imports asyncio, which the command line does without.
@@ -156,7 +156,11 @@ class AsyncClient(Service[Awaited]):
 
 
 def connected(
-    wire: Callable[..., Wire], url: str | None, key: str | None, retries: int, timeout: float
+    wire: Callable[..., Wire],
+    url: str | None,
+    key: str | None,
+    retries: int | Retries,
+    timeout: float,
 ) -> Transport:
     """A transport to the service that is given, or that the environment names."""
     url = (url or environment.url()).rstrip("/")
@@ -165,6 +169,6 @@ def connected(
         wire(timeout, **options(url, key)),
         url,
         has_key=key is not None,
-        retries=Retries(most=retries),
+        retries=Retries(most=retries) if isinstance(retries, int) else retries,
         timeout=timeout,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 
 BUSY = frozenset({429, 502, 503, 504})
@@ -26,6 +26,10 @@ class Retries:
     longest: float = 8.0
     patience: float = 60.0
 
+    def longer(self) -> Retries:
+        """For who looks on for hours: a service may be away for a minute, to be started anew."""
+        return replace(self, most=4 * self.most)
+
     def pause(self, done: int, asked: float = 0.0) -> float | None:
         """Seconds before the repetition after `done` of them, None for no more of them."""
         if done >= self.most or asked > self.patience:
@@ -35,6 +39,9 @@ class Retries:
     def bound(self, done: int) -> float:
         """The longest pause after `done` repetitions, the service's wish apart."""
         return min(self.longest, self.first * 2.0**done)
+
+
+USUAL = Retries()
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

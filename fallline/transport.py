@@ -19,6 +19,7 @@ from fallline.retries import BUSY, Retries, retry_after
 from fallline.wire import Wire
 
 TASK_POLL_SECONDS = 0.1
+LONGEST_TASK_POLL = 2.0
 
 PAGE = 100
 """The most rows that a page of a list has."""
@@ -44,8 +45,9 @@ class Transport:
         self.retries = retries
         self._has_key = has_key
 
-    async def send(self, request: Request) -> httpx2.Response:
+    async def send(self, request: Request, retries: Retries | None = None) -> httpx2.Response:
         """The answer to one request, its status 2xx."""
+        retries = retries or self.retries
         done, lost = 0, False
         while True:
             asked = 0.0
@@ -61,7 +63,7 @@ class Transport:
                 if response.status_code not in BUSY:
                     raise failed
                 asked = retry_after(response.headers)
-            pause = self.retries.pause(done, asked) if request.repeatable else None
+            pause = retries.pause(done, asked) if request.repeatable else None
             if pause is None:
                 raise failed
             await self.wire.sleep(pause)
@@ -75,8 +77,8 @@ class Transport:
         self, path: str, params: Mapping[str, Any] | None = None, *, held: float = 0.0
     ) -> Json:
         """The JSON of a GET, whose answer the service may hold for `held` seconds."""
-        timeout = self.timeout + held
-        return self.read(await self.send(Request("GET", path, params or {}, timeout=timeout)))
+        request = Request("GET", path, params or {}, timeout=self.timeout + held)
+        return self.read(await self.send(request, self.retries.longer() if held else None))
 
     async def rows(
         self, path: str, params: Mapping[str, Any] | None = None
@@ -125,13 +127,15 @@ class Transport:
         return await self._task(urlsplit(response.headers["Location"]).path)
 
     async def _task(self, path: str) -> Json:
+        pause = TASK_POLL_SECONDS
         while True:
             task = await self.get(path)
             if task["state"] == "succeeded":
                 return task["result"]
             if task["state"] == "failed":
                 raise TaskFailed(task["id"], task.get("error"))
-            await self.wire.sleep(TASK_POLL_SECONDS)
+            await self.wire.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_TASK_POLL)
 
     async def follow(self, reading: Reading) -> AsyncGenerator[Event, None]:
         """The events of a job until its `end`, over as many streams as it takes."""
@@ -155,7 +159,9 @@ class Transport:
             if time.monotonic() - opened > LASTING_SECONDS:
                 silent = 0
             asked = failed.retry_after if isinstance(failed, ApiError) else 0.0
-            pause = self.retries.pause(silent, asked)
+            begun = reading.last_id is not None
+            retries = self.retries.longer() if begun else self.retries
+            pause = retries.pause(silent, asked)
             if pause is None:
                 raise failed
             await self.wire.sleep(pause)

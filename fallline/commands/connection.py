@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fallline.client import Client
+from fallline.retries import Retries
 
-# Who waits at a terminal wants to know soon.
-RETRIES = 2
+# Who waits at a terminal wants to know soon: a wish to wait longer is told instead of honoured.
+RETRIES = Retries(most=2, patience=5.0)
 
 
 def connected() -> Client:

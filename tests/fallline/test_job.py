@@ -151,6 +151,17 @@ def test_a_stream_that_breaks_goes_on_where_it_was(ask: Ask, cut: bool) -> None:
     assert script.header("Last-Event-ID") == [None, "1", "1", "1"]
 
 
+def test_a_stream_that_has_begun_outlives_a_service_that_is_started_anew(ask: Ask) -> None:
+    begun = streamed(happened(1, "state"))
+    script = Script(answers={EVENTS: [begun, *[NO_ANSWER] * 15, streamed(END)]})
+    assert [event.type for event in ask(script, all_events)] == ["state", "end"]
+
+
+def test_waiting_outlives_a_service_that_is_started_anew(ask: Ask) -> None:
+    script = Script(answers={JOB: [job("running"), *[NO_ANSWER] * 15, job("succeeded")]})
+    assert ask(script, lambda client: client.jobs.at("job_1").wait()).succeeded
+
+
 def test_a_frame_that_was_cut_is_not_an_event(ask: Ask) -> None:
     whole = happened(1, "state")
     script = Script(answers={EVENTS: [streamed(whole[:-2], cut=True), streamed(whole, END)]})

@@ -29,6 +29,7 @@ def test_the_public_names_are_these() -> None:
         "Prediction",
         "Predictions",
         "Progress",
+        "Retries",
         "StartFailed",
         "TaskFailed",
         "Tenant",
