@@ -67,12 +67,25 @@ def mapped(path: Path) -> dict[str, NDArray[Any]]:
         if not 0 < length <= min(LONGEST_HEADER, size):
             raise NotArrays("the header has no credible length")
         try:
-            found = places(json.loads(file.read(length)), 8 + length)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            entries = json.loads(file.read(length))
+        except ValueError as error:
             raise NotArrays("the header cannot be read") from error
-    if any(place.offset < 8 + length or place.end > size for place in found.values()):
+    if not isinstance(entries, dict) or not all(map(credible, entries.values())):
+        raise NotArrays("the header names no arrays")
+    found = places(entries, 8 + length)
+    if any(place.end > size for place in found.values()):
         raise NotArrays("the header names more than the file holds")
     return {name: view(path, place) for name, place in found.items()}
+
+
+def credible(entry: Any) -> bool:
+    """Whether an entry of a header names an array that lies where it says."""
+    match entry:
+        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
+            if dtype not in DTYPES or not all(type(n) is int and n >= 0 for n in shape):
+                return False
+            return begin >= 0 and end - begin == math.prod(shape) * DTYPES[dtype].itemsize
+    return False
 
 
 def view(path: Path, place: Place) -> NDArray[Any]:

@@ -77,12 +77,12 @@ class Watch:
 
     def cut(self, piece: bytes) -> None:
         """A part of one line."""
+        if self.first_line:
+            self.header(piece)
         self.length += len(piece)
         if self.length > self.bounds.line_bytes:
             sentence = f"is longer than the {self.bounds.line_bytes} bytes allowed"
             raise BadFile("line_too_long", sentence, line=self.line)
-        if self.first_line:
-            self.header(piece)
 
     def header(self, piece: bytes) -> None:
         """Counts the columns of the first line, by the most frequent delimiter."""

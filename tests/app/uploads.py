@@ -1,5 +1,6 @@
 """Tables that tests upload."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -61,6 +62,13 @@ def uploaded(service: Service, content: Any, target: str = "y", **query: Any) ->
     assert answer.status_code == 201, answer.text
     document: Document = answer.json()
     return document
+
+
+def kept(service: Service) -> set[Path]:
+    """The files of data sets, whole or not."""
+    roots = [service.home / "objects" / folder for folder in ("dataset", "spool")]
+    found = {path for root in roots for path in root.rglob("*") if path.is_file()}
+    return {path for path in found if path.name != ".lock"}
 
 
 def classifier(dataset: str, **sections: Any) -> Specification:

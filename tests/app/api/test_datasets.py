@@ -2,23 +2,15 @@
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.app.conftest import Connect
 from tests.app.talk import mistakes, problem
-from tests.app.uploads import CSV, houses, people, sent, uploaded
+from tests.app.uploads import CSV, houses, kept, people, sent, uploaded
 from tests.service import Service
 
 SMALL = "x,c,y\n1,a,0\n2,b,1\n,a,0\n4,b,1\n"
-
-
-def kept(service: Service) -> set[Path]:
-    """The files of data sets, whole or not."""
-    roots = [service.home / "objects" / folder for folder in ("dataset", "spool")]
-    found = {path for root in roots for path in root.rglob("*") if path.is_file()}
-    return {path for path in found if path.name != ".lock"}
 
 
 def test_a_table_is_described_as_it_was_received_and_understood(api: Service) -> None:
