@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.app.talk import DIGITS, posted, trained
+from tests.app.uploads import houses, uploaded
 from tests.service import Service
 
 CHECKS = [
@@ -53,7 +54,9 @@ def known(service: Service) -> Known:
     """Names of things that are there, by the name of the parameter that takes them."""
     jobs = [job["id"] for job in service.http.get("/v1/jobs").json()["data"]]
     jobs += [posted(service, DIGITS, name=f"waiting-{n}") for n in range(3)]
-    return {"job_id": jobs, "name": ["known"], "version": [1], "n": [0, 30, 60]}
+    tables = [uploaded(service, houses(20, seed=n), "price")["id"] for n in range(2)]
+    named = {"job_id": jobs, "dataset_id": tables, "name": ["known"], "version": [1]}
+    return {**named, "n": [0, 30, 60]}
 
 
 def operations(service: Service) -> list[Operation]:
