@@ -1,5 +1,6 @@
 """Settings: from the environment (prefix ``FALLLINE_``), read once, wrong values fail at start."""
 
+import contextlib
 import ipaddress
 import os
 import sys
@@ -30,6 +31,14 @@ class Quotas(NamedTuple):
     stored_bytes: int
 
 
+def physical_memory() -> int:
+    """The memory of this machine, or of the container that this process runs in."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Sizes in bytes, times in seconds."""
 
@@ -48,6 +57,7 @@ class Settings(BaseSettings):
     max_iterations: Count = 100_000_000
     max_layers: Count = 1_000
     max_inline_values: Count = 100_000
+    max_job_memory_bytes: Count = Field(default_factory=physical_memory)
     max_body_bytes: Count = 10_000_000
     max_bodies_bytes: Count = 200_000_000
     body_grace_seconds: Seconds = 1.25
@@ -117,7 +127,11 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """The largest job that is accepted."""
         return Limits(
-            self.max_parameters, self.max_iterations, self.max_layers, self.max_inline_values
+            self.max_parameters,
+            self.max_iterations,
+            self.max_layers,
+            self.max_inline_values,
+            self.max_job_memory_bytes,
         )
 
     @property

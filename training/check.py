@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training import check_model, inline
+from training import check_model, inline, memory
 from training.bounds import oversized
 from training.bundled import bundled
 from training.catalog import BUNDLED, Classes, Facts, ShapeError, Target
@@ -31,9 +31,10 @@ class Limits:
     iterations: int = 100_000_000
     layers: int = 1_000
     inline_values: int = 100_000
+    memory: int = sys.maxsize
 
 
-UNLIMITED = Limits(*4 * (sys.maxsize,))
+UNLIMITED = Limits(*5 * (sys.maxsize,))
 """For specifications that were accepted before: limits may have been lowered since."""
 
 PLACEHOLDERS: dict[str, Any] = {
@@ -122,7 +123,23 @@ class Check:
         spec = self.spec
         metrics = DEFAULT_METRICS[type(facts.target)] if spec.metrics is None else spec.metrics
         every = min(spec.evaluate_every or math.ceil(rows["train"] / batch_size), iterations)
-        return Plan(spec, facts, layers, rows, batch_size, iterations, every, tuple(metrics))
+        plan = Plan(spec, facts, layers, rows, batch_size, iterations, every, tuple(metrics))
+        self.memory(plan)
+        return plan
+
+    def memory(self, plan: Plan) -> None:
+        """Whether the job fits into the memory that one may take."""
+        needed = memory.estimate(plan)
+        if needed.total <= self.limits.memory:
+            return
+        of_batch = needed.gradients and needed.largest in ("activations", "batch")
+        at = "/batch_size" if of_batch else "/dataset" if needed.largest == "data" else "/model"
+        sentence = (
+            f"needs about {needed.total / 1e9:.2f} GB of memory, most of it for its "
+            f"{needed.largest}, more than the {self.limits.memory / 1e9:.2f} GB allowed "
+            "(max_job_memory_bytes)"
+        )
+        self.say(at, "limit_exceeded", sentence)
 
     def facts(self) -> Facts | None:
         """What is known of the data; also whether the loss fits them."""

@@ -23,7 +23,7 @@ from training.stored import ROWS, Encoded, Opener, nothing_opens
 
 Floats = NDArray[np.float64]
 
-VALUES = 1 << 22
+VALUES = 1 << 20
 """Numbers that are prepared at once."""
 
 

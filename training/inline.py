@@ -6,6 +6,7 @@ Imports no torch: validation uses it too.
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -67,11 +68,9 @@ def example_shape(x: NDArray[np.float64]) -> Shape:
 
 def label_counts(y: list[Any], wrong: list[Mistake]) -> dict[int | str, int]:
     """The distinct labels, sorted, and how often each occurs: whole numbers, or strings."""
-    bad = [
-        Mistake(f"/y/{i}", "wrong_type", "a class is a whole number or a string")
-        for i, value in enumerate(y)
-        if type(unwrapped(value)) not in (int, str)
-    ][:MOST]
+    offending = (i for i, value in enumerate(y) if type(unwrapped(value)) not in (int, str))
+    sentence = "a class is a whole number or a string"
+    bad = [Mistake(f"/y/{i}", "wrong_type", sentence) for i in islice(offending, MOST)]
     wrong.extend(bad)
     counts = Counter(() if bad else map(unwrapped, y))
     if len({type(label) for label in counts}) > 1:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from training import randomness
@@ -48,8 +49,8 @@ class Network:
 
     def initial_parameters(self, seed: int, numerics: Numerics) -> Tensor:
         """[P], each tensor drawn from the seed and its own name."""
-        drawn = [randomness.initial(p, seed, name) for name, p in self.parameters.items()]
-        return numerics.floats(np.concatenate([values.reshape(-1) for values in drawn]))
+        drawn = (randomness.initial(p, seed, name) for name, p in self.parameters.items())
+        return torch.cat([numerics.floats(values).reshape(-1) for values in drawn])
 
     def initial_buffers(self, numerics: Numerics) -> Tensors:
         """Running statistics before any batch was seen."""

@@ -1,8 +1,10 @@
 """The one place that decides where tensors live, how wide they are, and what makes bits equal."""
 
+import ctypes
 import hashlib
 import os
 import platform
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+M_MMAP_THRESHOLD = -3
+"""From glibc's malloc.h."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,25 @@ def processor() -> str:
         return platform.processor()
 
 
+def large_tensors_apart() -> None:
+    """Lets every large tensor have memory of its own, which is given back with it.
+
+    glibc would put tensors of up to 32 MB into one heap, whose gaps cost more than twice what a job
+    needs, and which keeps what it once had. Huge pages make up for the mapping (and more: a job
+    with tensors over 32 MB, mapped anyway, becomes twice as fast).
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch at its first allocation
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(M_MMAP_THRESHOLD, 4 * 2**20)
+
+
 def configure(threads: int = 1) -> None:
     """Makes this process compute reproducibly; call it once, before the first tensor.
 
     One thread a process: several only slow tiny models down, and sums depend on their number.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    large_tensors_apart()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     if available_device() == "cuda":

@@ -3,6 +3,8 @@
 ``training.check`` makes it. Imports no torch.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +34,11 @@ class LayerPlan:
         """By ``state_dict`` name."""
         owned = self.word.parameters(self.input_shape)
         return {f"{self.path}.{name}": parameter for name, parameter in owned.items()}
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(math.prod(p.shape) for p in self.parameters.values())
 
     @property
     def buffers(self) -> dict[str, Buffer]:
@@ -150,6 +157,21 @@ class Plan:
         if self.rows["validation"] == 0:
             return ()
         return ("validation_loss", *(f"validation_{metric.type}" for metric in self.metrics))
+
+    @property
+    def signature(self) -> str:
+        """Equal for jobs whose iterations do the same work, whatever they learn from it."""
+        spec = self.spec
+        work = {
+            "layers": [layer.word.model_dump(mode="json") for layer in self.layers],
+            "input": self.facts.input_shape,
+            "loss": spec.loss.type,
+            "optimizer": [spec.optimizer.type, spec.optimizer.slots],
+            "batch": self.batch_size,
+            "evaluation": [self.evaluate_every, self.rows["validation"]],
+            "precision": spec.precision,
+        }
+        return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:32]
 
     def epoch(self, iteration: int) -> float:
         """How many times the training data have been seen after so many iterations."""

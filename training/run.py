@@ -174,6 +174,7 @@ class Training:
                     break
             state, outputs = self.run(state, self.feed(n))
             losses.append(outputs.loss)
+            del outputs  # its gradient is as large as the parameters
             if seconds is not None and time.perf_counter() - began > seconds:
                 break
         # One transfer a block; nothing above waits for the device.

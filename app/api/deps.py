@@ -120,6 +120,12 @@ def begin(request: Request, session: Session, principal: Principal) -> None:
         answers.begin(session, principal.tenant_id, attempt)
 
 
+def get_planning(database: DatabaseDep, principal: Trainer) -> Iterator[Session]:
+    """A reading transaction for a key that may train."""
+    with database.session(principal.tenant_id, write=False) as session:
+        yield session
+
+
 def get_surveying(database: DatabaseDep, _: Admin) -> Iterator[Session]:
     """A reading transaction that sees the rows of every tenant."""
     with database.session(write=False) as session:
@@ -144,6 +150,7 @@ def get_predicting(database: DatabaseDep, principal: Caller) -> Iterator[Session
 # Function scope: the transaction ends before the answer is sent, so a 202 is never false.
 Reading = Annotated[Session, Depends(get_reading, scope="function")]
 Writing = Annotated[Session, Depends(get_writing, scope="function")]
+Planning = Annotated[Session, Depends(get_planning, scope="function")]
 Predicting = Annotated[Session, Depends(get_predicting, scope="function")]
 Surveying = Annotated[Session, Depends(get_surveying, scope="function")]
 Administering = Annotated[Session, Depends(get_administering, scope="function")]

@@ -12,6 +12,7 @@ from app.api.conditional import must_match
 from app.api.deps import (
     After,
     Limit,
+    Planning,
     Reader,
     Reading,
     RequestId,
@@ -23,8 +24,9 @@ from app.api.filters import Wanted
 from app.api.looks import written
 from app.api.openapi import refusals
 from app.api.schemas import JobBatch, JobDocument, JobList, job_document
+from app.api.validation import ValidationDocument, validation_document
 from app.api.waiting import Passed, Wait, condition, looks_of, unless_gone, watch_of
-from app.services import batches, changes, control, jobs
+from app.services import batches, changes, control, jobs, validation
 from app.services.batches import Batch
 from app.services.changes import JobChanges
 from app.services.standing import standings
@@ -106,6 +108,12 @@ def create_batch(
     """Queues up to 1 000 jobs in one transaction: all of them, or none."""
     created = batches.create(session, body, settings.limits, request_id)
     return JobBatch(data=documents(session, created))
+
+
+@router.post("/validate", operation_id="validate_job", openapi_extra=CREATE)
+def validate(body: Body, session: Planning, settings: SettingsDep) -> ValidationDocument:
+    """What a job would do and cost, without creating it; or every mistake, as ``create`` says."""
+    return validation_document(validation.validate(session, body, settings.limits))
 
 
 @router.get("", operation_id="list_jobs")

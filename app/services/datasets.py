@@ -115,6 +115,16 @@ def resolver(session: Session) -> Resolver:
     return resolve
 
 
+def looker(session: Session) -> Resolver:
+    """The same for who only looks: nothing is locked."""
+
+    def resolve(dataset_id: str) -> Table | None:
+        row = session.scalar(select(Dataset).where(Dataset.id == dataset_id))
+        return None if row is None else table(row)
+
+    return resolve
+
+
 def keeper(session: Session) -> Resolver:
     """Tells of the data sets of jobs that were accepted before, for new jobs on them."""
     return lambda dataset_id: still_there(locked(session, dataset_id))

@@ -53,6 +53,7 @@ def new(plan: Plan, request_id: str, job_id: str | None = None, **columns: Any) 
         "iterations": plan.iterations,
         "series": ["loss", *plan.validation_series],
         "dataset_id": datasets.named_in(spec),
+        "signature": plan.signature,
         "request_id": request_id,
     }
     return Job(**(values | columns))

@@ -36,6 +36,7 @@ class Job(TenantOwned, Base):
     iterations: Mapped[int]
     series: Mapped[list[str]] = mapped_column(JSON())
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+    signature: Mapped[str | None] = mapped_column(index=True)
     retry_of: Mapped[str | None]
     forked_from: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     lineage: Mapped[list[dict[str, Any]]] = mapped_column(JSON(), default=list)

@@ -35,6 +35,7 @@ def downgrade() -> None:
     if not sqlite():
         op.execute("DROP FUNCTION refuse_a_new_state()")
     with op.batch_alter_table("jobs") as table:
+        table.drop_index("ix_jobs_signature")
         table.drop_index("ix_jobs_dataset_id")
         table.drop_constraint("fk_jobs_dataset_id_datasets", type_="foreignkey")
         for column in job_columns():
@@ -97,6 +98,7 @@ def job_columns() -> list[sa.Column[Any]]:
         sa.Column("retry_of", sa.String(), nullable=True),
         sa.Column("forked_from", sa.JSON(), nullable=True),
         sa.Column("dataset_id", sa.String(), nullable=True),
+        sa.Column("signature", sa.String(), nullable=True),
     ]
 
 
@@ -107,6 +109,7 @@ def jobs() -> None:
             table.add_column(column)
         table.create_foreign_key("fk_jobs_dataset_id_datasets", "datasets", ["dataset_id"], ["id"])
         table.create_index("ix_jobs_dataset_id", ["dataset_id"])
+        table.create_index("ix_jobs_signature", ["signature"])
 
 
 def sqlite() -> bool:

@@ -18,6 +18,16 @@ class OptimizerWord(Word):
 
     lr: Rate = 1e-3
 
+    @property
+    def slots(self) -> int:
+        """How many numbers it keeps for each parameter."""
+        return 2
+
+    @property
+    def temporaries(self) -> int:
+        """How many more it holds for each parameter at once, while it computes an update."""
+        return 2
+
 
 class Sgd(OptimizerWord):
     """Gradient descent with momentum (Sutskever et al. 2013, in torch's form)."""
@@ -36,6 +46,14 @@ class Sgd(OptimizerWord):
             )
         return self
 
+    @property
+    def slots(self) -> int:
+        return int(self.momentum > 0)
+
+    @property
+    def temporaries(self) -> int:
+        return 1 + (self.weight_decay > 0)
+
 
 class AdamWord(OptimizerWord):
     """Kingma and Ba 2015 (arXiv:1412.6980); ``amsgrad``: Reddi et al. 2018."""
@@ -43,6 +61,10 @@ class AdamWord(OptimizerWord):
     betas: Betas = (0.9, 0.999)
     eps: NotNegative = 1e-8
     amsgrad: bool = False
+
+    @property
+    def slots(self) -> int:
+        return 2 + self.amsgrad
 
 
 class Adam(AdamWord):
@@ -73,6 +95,14 @@ class RmsProp(OptimizerWord):
     momentum: NotNegative = 0.0
     centered: bool = False
 
+    @property
+    def slots(self) -> int:
+        return 1 + self.centered + (self.momentum > 0)
+
+    @property
+    def temporaries(self) -> int:
+        return 2 + self.centered
+
 
 class Adagrad(OptimizerWord):
     """Divides by the root of the sum of all squared gradients (Duchi, Hazan and Singer 2011)."""
@@ -83,6 +113,10 @@ class Adagrad(OptimizerWord):
     weight_decay: NotNegative = 0.0
     initial_accumulator_value: NotNegative = 0.0
     eps: NotNegative = 1e-10
+
+    @property
+    def slots(self) -> int:
+        return 1
 
 
 class NAdam(OptimizerWord):
@@ -114,6 +148,10 @@ class Lion(OptimizerWord):
     lr: Rate = 1e-4
     betas: Betas = (0.9, 0.99)
     weight_decay: NotNegative = 0.0
+
+    @property
+    def slots(self) -> int:
+        return 1
 
 
 Optimizer = Annotated[

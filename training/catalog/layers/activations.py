@@ -12,6 +12,7 @@ class Relu(LayerWord):
     """max(0, x)."""
 
     keeps_output: ClassVar[bool] = True
+    keeps_gradient: ClassVar[bool] = False
 
     type: Literal["relu"] = "relu"
 
@@ -36,6 +37,7 @@ class LeakyRelu(LayerWord):
     """x where it is positive, ``negative_slope``·x elsewhere."""
 
     keeps_input: ClassVar[bool] = True
+    keeps_gradient: ClassVar[bool] = False
 
     type: Literal["leaky_relu"] = "leaky_relu"
     negative_slope: float = 0.01

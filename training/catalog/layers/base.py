@@ -28,13 +28,17 @@ LayerName = Annotated[
 class LayerWord(Word):
     """A layer; by itself it changes no shape, owns nothing and multiplies nothing.
 
-    ``keeps_input``, ``keeps_output``: what the backward pass needs of the forward pass.
+    ``keeps_input``, ``keeps_output``: what the backward pass needs of the forward pass;
+    ``keeps_gradient``: whether what it computes holds on to the gradient of the output, as every
+    formula does that multiplies it with something. ``view``: the output is the input, seen anew.
     """
 
     name: LayerName | None = None
 
     keeps_input: ClassVar[bool] = False
     keeps_output: ClassVar[bool] = False
+    keeps_gradient: ClassVar[bool] = True
+    view: ClassVar[bool] = False
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape that comes out when ``shape`` goes in; ``ShapeError`` when it does not fit."""

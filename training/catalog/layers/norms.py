@@ -124,5 +124,7 @@ class GroupNorm(LayerWord):
 class Dropout(LayerWord):
     """While training, zeroes each value with probability ``p`` and scales the rest by 1/(1 − p)."""
 
+    keeps_gradient: ClassVar[bool] = False
+
     type: Literal["dropout"] = "dropout"
     p: Annotated[float, Field(ge=0, lt=1)] = 0.5

@@ -24,6 +24,7 @@ class Pool(LayerWord):
 
     axes: ClassVar[int]
     keeps_input: ClassVar[bool] = True
+    keeps_gradient: ClassVar[bool] = False
 
     kernel_size: Single | Pair
     stride: Single | Pair | None = None
@@ -102,7 +103,7 @@ class AdaptiveAvgPool2d(LayerWord):
     ``null`` for an axis leaves it as it is.
     """
 
-    keeps_input: ClassVar[bool] = True
+    keeps_gradient: ClassVar[bool] = False
 
     type: Literal["adaptive_avg_pool2d"] = "adaptive_avg_pool2d"
     output_size: Size | Annotated[tuple[Size | None, Size | None], Strict(False)]
@@ -115,6 +116,9 @@ class AdaptiveAvgPool2d(LayerWord):
 
 class Flatten(LayerWord):
     """Merges the axes ``start_dim`` to ``end_dim`` (counted with the batch axis 0, as in torch)."""
+
+    keeps_gradient: ClassVar[bool] = False
+    view: ClassVar[bool] = True
 
     type: Literal["flatten"] = "flatten"
     start_dim: Size = 1
