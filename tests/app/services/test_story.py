@@ -196,3 +196,19 @@ def test_a_fork_that_begins_later_tells_what_it_has(rows: Database, tenants: Ten
     told, number = listen(rows, 0)
     assert [what[:2] for what in told] == [(21, "log"), *((n, "loss") for n in (22, 23, 24))]
     assert number == 24
+
+
+def test_what_happened_after_the_job_was_read_is_told_the_next_time(
+    rows: Database, tenants: Tenants
+) -> None:
+    begin(rows, tenants[0])
+    done = happen(rows, tenants[0], happen(rows, tenants[0], 0, 0), 3)
+    with rows.session(write=False) as session:
+        before = session.scalars(select(Job)).one()
+    for what in (0, 9, 0):
+        done = happen(rows, tenants[0], done, what)
+    with rows.session(write=False) as session:
+        then = story.chapter(session, before, Place(0, 0))
+    assert heard(then, Place(0, 0)) == expected([0, 3])
+    assert (then.place, then.whole) == (Place(1, 3), True)
+    assert listen(rows, then.place.number)[0] == expected([0, 3, 0, 9, 0])[4:]
