@@ -74,14 +74,17 @@ def add(session: Session, counts: Counts, shard: str = "") -> None:
 
 
 def put(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Rows, each added to the one that is there."""
-    new = insert(session, Counter).values(rows)
-    session.execute(
-        new.on_conflict_do_update(
-            index_elements=["name", "label", "shard"],
-            set_={"value": Counter.value + new.excluded.value},
-        )
+    """Rows, each added to the one that is there.
+
+    As parameters of one statement, which is compiled once: a statement with the rows in it would be
+    compiled for every block.
+    """
+    new = insert(session, Counter)
+    added = new.on_conflict_do_update(
+        index_elements=["name", "label", "shard"],
+        set_={"value": Counter.value + new.excluded.value},
     )
+    session.connection().execute(added, rows)
 
 
 def fold(session: Session) -> None:

@@ -70,10 +70,21 @@ def known(service: Service, job_id: str) -> Iterator[tuple[str, Document]]:
         answer = service.http.get(f"/v1/jobs/{job_id}{path}")
         assert answer.status_code == 200, answer.text
         yield path, answer.json()
+    (dataset,) = service.http.get("/v1/datasets").json()["data"]
+    answer = service.http.get(f"/v1/datasets/{dataset['id']}/preview")
+    assert answer.status_code == 200, answer.text
+    yield "preview", answer.json()
     asked: dict[str, Any] = {"inputs": ROW, "outputs": ["logits"]}
     answer = service.http.post("/v1/models/digits-linear/predict", json=asked)
     assert answer.status_code == 200, answer.text
     yield "predict", answer.json()
+
+
+def upload(service: Service, table: bytes) -> None:
+    """A data set."""
+    kind = {"Content-Type": "text/csv"}
+    answer = service.http.post("/v1/datasets?name=table&target=b", content=table, headers=kind)
+    assert answer.status_code == 201, answer.text
 
 
 def test_a_service_that_was_destroyed_goes_on_from_its_backup(
@@ -81,6 +92,7 @@ def test_a_service_that_was_destroyed_goes_on_from_its_backup(
 ) -> None:
     service = own_service(lease_seconds=4, heartbeat_seconds=1, sweep_seconds=1)
     finished = trained(service, DIGITS_KEPT)["id"]
+    upload(service, b"a,b\n1,2\n3,4\n5,7\n")
     before = dict(known(service, finished))
     assert before["/iterations/33?parameters=0.bias,0.weight[3,40]"]["exact"] is True
     running = posted(service, FOR_EVER, checkpoint_every_seconds=1)
