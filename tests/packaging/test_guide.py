@@ -21,6 +21,7 @@ IN_WORDS = {
     "broker_url": "socket in the home",
     "worker_processes": "one a CPU",
     "max_running_jobs": "four a CPU",
+    "max_job_memory_bytes": "the machine's",
 }
 
 
