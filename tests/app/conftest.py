@@ -13,8 +13,8 @@ from sqlalchemy import delete, select
 from app.db import Database
 from app.ids import new_id
 from app.services.keys import SCOPES, mint
-from app.tables import Job, Model, Tenant
-from tests.app.talk import DIGITS, Document, trained
+from app.tables import Job, Model, Task, Tenant
+from tests.app.talk import DIGITS, TINY, Document, trained
 from tests.databases import ROOT
 from tests.databases import Database as Kind
 from tests.servers import Process, eventually
@@ -141,6 +141,26 @@ def one_weight(service: Service) -> Document:
 def digits(service: Service) -> Document:
     """A classifier with validation data and checkpoints, trained."""
     return trained(service, DIGITS, checkpoint_every_seconds=0)
+
+
+@pytest.fixture(scope="session")
+def theirs(service: Service) -> dict[str, str]:
+    """Things that the tenant ``default`` owns, by the name of the path parameter."""
+    headers, table = {"Content-Type": "text/csv"}, "a,b\n1,2\n2,3\n3,5\n"
+    dataset = service.http.post("/v1/datasets?target=b", content=table, headers=headers)
+    assert dataset.status_code == 201, dataset.text
+    document = trained(service, TINY, name="private-model", checkpoint_every_seconds=0)
+    answer = service.http.get(f"/v1/jobs/{document['id']}/iterations/1")
+    assert answer.status_code == 200
+    with database_of(service) as database, database.session(write=False) as session:
+        task = session.scalars(select(Task.id).where(Task.job_id == document["id"])).first()
+    assert task
+    return {
+        "job_id": document["id"],
+        "task_id": task,
+        "name": "private-model",
+        "dataset_id": dataset.json()["id"],
+    }
 
 
 def log_of(service: Service, module: str) -> Path:

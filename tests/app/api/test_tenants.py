@@ -1,82 +1,13 @@
-"""Two tenants on every route: what another owns is not there."""
+"""Two tenants beside one another. (What another owns is not there: ``tests/security``.)"""
 
 from typing import Any
 
-import httpx2
 import pytest
-from sqlalchemy import select
 
-from app.tables import Task
-from tests.app.conftest import Connect, database_of, new_key
-from tests.app.talk import TINY, job, problem, trained
+from tests.app.conftest import Connect, new_key
+from tests.app.talk import TINY, problem
 from tests.servers import eventually
 from tests.service import Service
-
-PUBLIC = {
-    *("GET /healthz", "GET /readyz", "GET /openapi.json"),
-    *("GET /docs", "GET /docs/start.js", "GET /docs/{name}"),
-}
-NAMES_NOTHING = {"GET /v1/jobs", "POST /v1/jobs", "GET /v1/models"}
-"""Nobody's thing can be named on these; what they show or make has tests of its own."""
-ADMINISTERS = {
-    *("POST /v1/keys", "GET /v1/keys", "DELETE /v1/keys/{key_id}"),
-    *("POST /v1/tenants", "GET /v1/tenants", "GET /metrics"),
-}
-"""For whoever runs the service: these are about every tenant."""
-
-
-@pytest.fixture(scope="session")
-def theirs(service: Service) -> dict[str, str]:
-    """Things that the tenant ``default`` owns, by the name of the path parameter."""
-    document = trained(service, TINY, name="private-model")
-    answer = service.http.get(f"/v1/jobs/{document['id']}/iterations/1")
-    assert answer.status_code == 200
-    with database_of(service) as database, database.session(write=False) as session:
-        task = session.scalars(select(Task.id).where(Task.job_id == document["id"])).first()
-    assert task
-    return {"job_id": document["id"], "task_id": task, "name": "private-model"}
-
-
-def nobodys(theirs: dict[str, str]) -> dict[str, str]:
-    """Things of the same form that do not exist."""
-    return {name: value[:-5] + "zzzzz" for name, value in theirs.items()}
-
-
-def called(client: httpx2.Client, operation: str, things: dict[str, str]) -> httpx2.Response:
-    method, path = operation.split(" ", 1)
-    for name, value in {**things, "n": "1", "version": "1"}.items():
-        path = path.replace(f"{{{name}}}", value)
-    assert "{" not in path, f"{operation}: say what another tenant owns there"
-    json = {"inputs": [[1.0]]} if method == "POST" else None
-    params = {"weight": "0.weight[0,0]"} if path.endswith("/explain") else None
-    headers = {"X-Request-Id": "same"}
-    return client.request(method, path, json=json, params=params, headers=headers)
-
-
-def without(things: dict[str, str], answer: httpx2.Response) -> tuple[int, dict[str, str], bytes]:
-    """All of an answer, but for the words that the question brought."""
-    content = answer.content
-    for value in things.values():
-        content = content.replace(value.encode(), b"-" * len(value))
-    headers = {name: value for name, value in answer.headers.items() if name != "date"}
-    return answer.status_code, headers, content
-
-
-def test_what_another_tenant_owns_answers_to_the_byte_as_what_does_not_exist(
-    operations: frozenset[str], theirs: dict[str, str], service: Service, tenant: Connect
-) -> None:
-    other, invented = tenant(service), nobodys(theirs)
-    named = operations - PUBLIC - NAMES_NOTHING - ADMINISTERS
-    assert len(named) >= 10
-    before = job(service, theirs["job_id"])
-    for operation in sorted(named):
-        answer = called(other, operation, theirs)
-        problem(answer, 404, "not_found")
-        unknown = called(other, operation, invented)
-        assert without(theirs, answer) == without(invented, unknown), operation
-        if not operation.startswith("DELETE"):
-            assert called(service.http, operation, theirs).status_code in {200, 202, 409}, operation
-    assert job(service, theirs["job_id"]) == before
 
 
 def test_a_list_shows_ones_own_jobs_only(api: Service, connect: Connect) -> None:
