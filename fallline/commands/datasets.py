@@ -65,11 +65,18 @@ def list_(
 
 
 @datasets.command()
-def show(dataset: DatasetArgument, output: OutputOption = Form.JSON) -> None:
-    """Show one data set: its columns and what is in them."""
+def show(dataset: DatasetArgument, output: OutputOption = Form.TABLE) -> None:
+    """Show one data set: its columns and, as JSON, the statistics of what is in them."""
     with connected() as client:
         found = client.datasets.get(dataset)
-    Printer(output).one(row(found))
+    printer = Printer(output)
+    if output is Form.TABLE:
+        printer.one(row(found))
+        typer.echo()
+    if output in {Form.TABLE, Form.CSV}:
+        printer.rows(map(column, found.schema["columns"]))
+    else:
+        printer.one(row(found))
 
 
 @datasets.command()
@@ -114,6 +121,13 @@ def row(dataset: Dataset) -> Row:
         "created": dataset.created_at,
     }
     return Row(dataset.raw, cells, dataset.id)
+
+
+def column(document: dict[str, Any]) -> Row:
+    """A column as a row of a table."""
+    asked = ("name", "role", "kind", "categories", "missing", "inputs", "note")
+    cells = {name: document.get(name) for name in asked}
+    return Row(document, {**cells, "categories": len(cells["categories"] or ()) or None})
 
 
 def preview_rows(document: dict[str, Any]) -> list[Row]:

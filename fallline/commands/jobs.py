@@ -11,7 +11,8 @@ import typer
 from fallline.answers import Metrics, Points
 from fallline.commands.connection import connected
 from fallline.commands.inputs import specification
-from fallline.commands.output import Form, OutputOption, Printer, Row, plain
+from fallline.commands.output import Form, OutputOption, Printer, Row, flat, plain
+from fallline.commands.plan import show_plan
 from fallline.commands.watch import concluded, watched
 from fallline.job import Job, JobRef
 
@@ -46,12 +47,12 @@ def submit(
 
 @jobs.command()
 def validate(
-    file: FileArgument, change: SetOption = None, output: OutputOption = Form.JSON
+    file: FileArgument, change: SetOption = None, output: OutputOption = Form.TABLE
 ) -> None:
     """Say what the specification in FILE would run, without running it."""
     with connected() as client:
         plan = client.jobs.validate(specification(file, change or []))
-    Printer(output).one(Row(plan, flat(plan)))
+    show_plan(plan, output)
 
 
 @jobs.command("list")
@@ -192,17 +193,6 @@ def row(job: Job) -> Row:
         "created": job.created_at,
     }
     return Row(job.raw, cells, job.id)
-
-
-def flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A document as names with dots and plain values; what is empty is left out."""
-    cells: dict[str, Any] = {}
-    for name, value in document.items():
-        if isinstance(value, dict):
-            cells |= flat(value, f"{prefix}{name}.")
-        elif value not in (None, [], ()):
-            cells[f"{prefix}{name}"] = value
-    return cells
 
 
 def split_label(text: str) -> tuple[str, str]:

@@ -104,6 +104,17 @@ class Printer:
             self.write(row.id)
 
 
+def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A document as names with dots and plain values; what is empty is left out."""
+    cells: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            cells |= flat(value, f"{prefix}{name}.")
+        elif value not in (None, [], ()):
+            cells[f"{prefix}{name}"] = value
+    return cells
+
+
 def pretty(document: Any) -> str:
     """JSON for people."""
     return json.dumps(document, indent=2, ensure_ascii=False)

@@ -228,7 +228,13 @@ DATASET = {
     "name": "rows",
     "rows": 2,
     "target": "b",
-    "schema": {"columns": [{"name": "a"}, {"name": "b"}], "inputs": 1},
+    "schema": {
+        "columns": [
+            {"name": "a", "role": "feature", "kind": "numeric", "missing": True, "inputs": 1},
+            {"name": "b", "role": "target", "kind": "categorical", "categories": ["x", "y"]},
+        ],
+        "inputs": 1,
+    },
     "statistics": {},
     "source": {},
     "size": 64,

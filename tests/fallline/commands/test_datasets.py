@@ -57,7 +57,11 @@ def test_data_sets_are_listed_shown_and_deleted(scripted: Scripted) -> None:
         }
     )
     assert fallline("datasets", "list", "-o", "csv").out.splitlines()[1].startswith("ds_1,rows,2,")
-    assert json.loads(fallline("datasets", "show", "ds_1").out) == DATASET
+    assert json.loads(fallline("datasets", "show", "ds_1", "-o", "json").out) == DATASET
+    assert fallline("datasets", "show", "ds_1").out.splitlines()[-2:] == [
+        "a     feature  numeric                  yes      1",
+        "b     target   categorical  2",
+    ]
     assert fallline("datasets", "delete", "ds_1").code == 0
     assert script.asked[-1] == f"DELETE {one}"
 

@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,29 @@ def test_ctrl_c_detaches_from_a_job_that_goes_on(scripted: Scripted) -> None:
     assert said.code == 130
     assert said.err.endswith("the job goes on. Watch it again: fallline jobs watch job_1\n")
     assert not any(line.startswith("POST") for line in script.asked)
+
+
+def test_a_plan_shows_what_it_costs_and_its_layers(scripted: Scripted) -> None:
+    inner: dict[str, Any] = {"path": "0.0", "type": "relu", "input_shape": [4], "output_shape": [4]}
+    inner |= {"parameters": 0, "flops": 0, "layers": []}
+    block: dict[str, Any] = {
+        "path": "0",
+        "type": "residual",
+        "input_shape": [1, 8, 8],
+        "output_shape": [4],
+    }
+    block |= {"parameters": 20, "flops": 32, "layers": [inner]}
+    plan = {"spec": {"a": 1}, "parameters": 20, "flops": {"forward": 32}, "layers": [block]}
+    fallline, _ = scripted({"POST /v1/jobs/validate": [Answer(200, plan)]})
+    assert fallline("jobs", "validate", "-", stdin="{}").out.splitlines() == [
+        "parameters     20",
+        "flops.forward  32",
+        "",
+        "layer  type      input  output  parameters  flops",
+        "0      residual  1×8×8  4       20          32",
+        "0.0    relu      4      4       0           0",
+    ]
+    assert json.loads(fallline("jobs", "validate", "-", "-o", "json", stdin="{}").out) == plan
 
 
 def test_a_list_is_filtered_and_goes_over_pages(scripted: Scripted) -> None:
