@@ -206,6 +206,13 @@ def test_the_specification_that_the_demo_suggests_is_a_good_one(client: Client) 
     assert client.jobs.create(json.loads(suggested[1])).wait().error is None
 
 
+def test_a_plan_says_what_would_run(client: Client) -> None:
+    plan = client.jobs.validate(SPEC)
+    assert (plan["parameters"], plan["iterations"]) == (4 * 3 + 3, 50)
+    with pytest.raises(ApiError, match="/iterations"):
+        client.jobs.validate({**SPEC, "iterations": 0})
+
+
 def test_a_list_is_newest_first_and_paged(client: Client) -> None:
     ids = [client.jobs.create(SPEC).id for _ in range(3)]
     page = client.jobs.list(limit=2)

@@ -26,6 +26,8 @@ def page_of(*answers: Answer) -> Answer:
 def test_a_job_is_submitted_watched_and_asked(terminal: Terminal, service: Service) -> None:
     fallline = terminal.at(service.url, service.key)
     spec = json.dumps({**SPEC, "name": "typed"})
+    planned = fallline("jobs", "validate", "-", stdin=spec)
+    assert "linear" in planned.out.splitlines()[-1], planned.err
     told = fallline("jobs", "submit", "-", "--set", "iterations=40", "-o", "id", stdin=spec)
     assert told.code == 0, told.err
     who = told.out.strip()
