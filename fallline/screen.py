@@ -6,6 +6,7 @@ characters.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,7 +84,8 @@ class Screen:
             nonlocal due
             if done and done >= due:
                 self.say(f"iteration {done:>5}/{total}  {loss_text(loss)}")
-                due = done + PLAIN_STEP * total
+                # The last one is always told, and once.
+                due = min(done + PLAIN_STEP * total, total) if done < total else math.inf
 
         return advance
 
