@@ -40,7 +40,7 @@ def test_a_fork_without_changes_is_its_parent_to_the_bit_even_between_checkpoint
     twins = [forked(jobs, parent, at) for at in (n, SPEC["iterations"])]
     for twin in twins:
         jobs.assert_same(twin, parent)
-        assert jobs.verified(twin)
+        jobs.assert_verified(twin)
     assert jobs.attempt_began_at(twins[0]) == max(at for at in saved if at <= n)
 
 
@@ -74,7 +74,7 @@ def test_a_fork_goes_its_own_way_and_needs_its_parent_no_more(jobs: Jobs) -> Non
             assert again["exact"]
             assert again["parameters"] == moment["parameters"]
         assert all(jobs.moment(job_id, n)["exact"] for n in (150, 151, end - 1, end))
-        assert jobs.verified(job_id)
+        jobs.assert_verified(job_id)
     assert jobs.moment(child, 150)["lr"] < 0.01 < jobs.moment(child, 149)["lr"]
     assert jobs.moment(grandchild, 150)["lr"] == 0.01
 

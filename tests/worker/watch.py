@@ -110,8 +110,8 @@ class Jobs:
         found: dict[str, Any] = answer.json()
         return found
 
-    def verified(self, job_id: str) -> bool:
-        """Whether the job, trained again from its start, gives all that is recorded."""
+    def assert_verified(self, job_id: str) -> None:
+        """The job, trained again from its start, gives all that is recorded."""
         answer = self.service.http.post(f"/v1/jobs/{job_id}/verify")
 
         def answered() -> dict[str, Any] | None:
@@ -121,7 +121,7 @@ class Jobs:
         result = answer.json()
         if answer.status_code == 202:
             result = (eventually(answered, f"{job_id} is verified", within=60) or {})["result"]
-        return bool(result["verified"])
+        assert result["verified"], result
 
     def model_hash(self, job_id: str) -> str:
         """Of the file with the final weights: equal hashes are equal bits."""
