@@ -1,12 +1,14 @@
 """GET /metrics: what an operator sees of requests, queue, workers and training."""
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from app.services.counters import KINDS
 from app.tables import Worker
@@ -144,7 +146,7 @@ def test_figures_move_while_a_job_runs_and_none_falls_when_its_worker_dies(
     rises(service, "iterations_total")
     before = figure(service, "iterations_total")
     assert before > moving
-    trainer(service, job(service, second)["worker"]).suspend()  # as one that hangs
+    hang(service, trainer(service, job(service, second)["worker"]))
     rises(service, "lease_expiries_total", kind="job")
     assert rises(service, "iterations_total", within=240) > before
     service.http.post(f"/v1/jobs/{second}/cancel")
@@ -164,6 +166,33 @@ def rises(service: Service, name: str, within: float = 60, **labels: str) -> flo
         return value if value > now else None
 
     return eventually(more, f"{name} rises", within, every=0.05) or 0.0
+
+
+def hang(service: Service, process: psutil.Process) -> None:
+    """Stops a process, but not within a COMMIT: on SQLite that would stop everybody who writes."""
+
+    def stopped() -> bool:
+        process.suspend()
+        free = can_write(service)
+        if not free:
+            process.resume()
+        return free
+
+    eventually(stopped, "it is stopped between two transactions", every=0.05)
+
+
+def can_write(service: Service) -> bool:
+    """Whether nobody holds SQLite's one lock."""
+    url = make_url(service.database_url)
+    if url.get_backend_name() != "sqlite":
+        return True
+    with closing(sqlite3.connect(str(url.database), timeout=0, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        database.execute("ROLLBACK")
+    return True
 
 
 def trainer(service: Service, worker: str) -> psutil.Process:
