@@ -1,7 +1,7 @@
 """Uploaded data over HTTP: taken, described, listed, shown, deleted."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -159,3 +159,29 @@ def test_every_mistake_of_the_query_is_told_before_the_file_is_read(api: Service
     assert set(mistakes(answer, "invalid_request")) == {
         *("/target", "/delimiter", "/encoding", "/header")
     }
+
+
+def test_a_repeated_upload_is_answered_again_and_kept_once(api: Service, tenant: Connect) -> None:
+    client, text = tenant(api), houses(30, seed=9)
+    before = kept(api)
+    headers = {**CSV, "Idempotency-Key": "once"}
+    first, again = (sent(client, text, "price", headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert len(client.get("/v1/datasets").json()["data"]) == 1
+    other = sent(client, text + "1;2;3\n", "price", headers=headers)
+    problem(other, 422, "idempotency_key_reused")
+    assert len(kept(api) - before) == 1
+    assert client.delete(first.headers["Location"]).status_code == 204
+    assert kept(api) == before
+
+
+def test_a_tenant_that_has_stored_enough_is_refused_and_nothing_is_kept(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service(workers=0, max_stored_bytes=10_000)
+    assert sent(service.http, SMALL).status_code == 201
+    before = kept(service)
+    refused = sent(service.http, houses(2_000), "price")
+    assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+    assert kept(service) == before

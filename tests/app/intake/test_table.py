@@ -89,6 +89,7 @@ def test_statistics_say_what_is_in_the_columns() -> None:
 
 def test_moments_do_not_depend_on_where_blocks_end() -> None:
     values = np.random.default_rng(0).normal(1e6, 1e-2, size=400_000)
+    values += np.linspace(0, 1, len(values))  # the mean of each block is another one
     rows = "\n".join(f"{v!r},{i % 2}" for i, v in enumerate(values.tolist()))
     said = taken(f"x,y\n{rows}\n").reading.profiles["x"].statistics(categorical=False)
     assert said["mean"] == pytest.approx(values.mean(), rel=1e-14)
@@ -111,7 +112,7 @@ def test_rows_without_a_target_are_left_out_and_counted() -> None:
 
 
 def test_rows_that_are_there_twice_are_counted() -> None:
-    rows = "1,a,0\n1,a,0\n1.0, a,0\n1,a,1\n,a,0\n,a,0\n2,b,0\n"
+    rows = "1,a,0\n1,a,0\n1.0, a,0\n1,a,1\n,a,0\n,a,0\n2,b,0\n3,b,0\n"
     assert taken("x,c,y\n" + rows).written.duplicates == 3
 
 
