@@ -213,3 +213,35 @@ def test_a_trailer_without_an_end_is_not_kept(api: Service) -> None:
         answer = asked(api, start, b"1\r\n{\r\n0\r\nT: ", *repeat(b"x" * 100_000, 1000))
     assert answer.status in {400, 408, 422, 431}
     assert watched.grown < 10 << 20
+
+
+# -- forms
+
+
+def form(boundary: bytes, parts: int) -> Iterator[bytes]:
+    for n in range(parts):
+        yield b'--%s\r\nContent-Disposition: form-data; name="f%d"\r\n\r\nx\r\n' % (boundary, n)
+    yield b"--%s--\r\n" % boundary
+
+
+def uploaded(service: Service, boundary: bytes, body: bytes) -> Answer:
+    kind = f"multipart/form-data; boundary={boundary.decode()}"
+    size = {"Content_Type": kind, "Content_Length": str(len(body))}
+    return asked(service, head(service, "POST /v1/datasets?target=a", **size), body)
+
+
+def test_a_form_of_many_parts_is_refused_at_the_first(api: Service) -> None:
+    with Watched(api) as watched:
+        answer = uploaded(api, b"xx", b"".join(form(b"xx", 100_000)))
+    decent(answer, 422)
+    watched.report()
+    assert watched.grown < 50 << 20
+
+
+@pytest.mark.parametrize("length", [300, 10_000_000])
+def test_a_boundary_has_its_limit(length: int, api: Service) -> None:
+    boundary = b"x" * length
+    with Watched(api) as watched:
+        answer = uploaded(api, boundary, b"".join(form(boundary[:1000], 1)))
+    decent(answer, 422, 431)
+    assert watched.grown < 50 << 20
