@@ -147,6 +147,7 @@ def schemas(
 
 def complete(path: str, method: str, operation: Operation) -> None:
     """Adds what every operation of its kind may answer."""
+    operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
     responses = operation["responses"]
     if path in PUBLIC:
         operation.pop("security", None)

@@ -115,7 +115,7 @@ def test_ctrl_c_stops_all_of_it_cleanly(start: Start, home: Path) -> None:
             f"fallline: A Fallline service already runs on {home} at {url}"
         )
         assert client.ready()
-    assert up.end(signal.SIGINT) == 0
+    assert up.end(signal.SIGINT) == 0, up.text()
     assert up.text().endswith("Fallline has stopped.\n")
     nothing_is_left(home)
 
@@ -176,7 +176,7 @@ def test_a_kill_of_the_command_leaves_no_process_and_it_starts_again(
 def test_ctrl_c_while_it_starts_leaves_nothing(start: Start, home: Path) -> None:
     up = start("--port", "0")
     up.wait_for("(Starting the API)")
-    assert up.end(signal.SIGINT) == 0
+    assert up.end(signal.SIGINT) == 0, up.text()
     nothing_is_left(home)
 
 
@@ -187,7 +187,7 @@ def test_a_second_ctrl_c_does_not_wait_for_what_is_stopping(start: Start, home: 
     supervisor.suspend()  # deaf to SIGTERM
     up.process.send_signal(signal.SIGINT)
     up.wait_for("(Stopping worker)")
-    assert up.end(signal.SIGINT) == 0
+    assert up.end(signal.SIGINT) == 0, up.text()
     nothing_is_left(home)
 
 
@@ -199,7 +199,7 @@ def test_a_broker_of_the_environment_is_used(
     up = start("--port", "0")
     up.wait_for("(Starting the API)")
     assert "Starting Redis" not in up.text()
-    assert up.end(signal.SIGINT) == 0
+    assert up.end(signal.SIGINT) == 0, up.text()
     redis.close()
 
 
@@ -228,7 +228,7 @@ def test_a_home_with_a_long_path_works_too(start: Start, folder: Path) -> None:
     up.wait_for("(Starting the worker)")
     sockets = (deep / "run").readlink()
     assert (sockets / "redis.sock").is_socket()
-    assert up.end(signal.SIGINT) == 0
+    assert up.end(signal.SIGINT) == 0, up.text()
     assert not sockets.exists()
     nothing_is_left(deep)
 
