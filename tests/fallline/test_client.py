@@ -13,6 +13,7 @@ import pytest
 
 from fallline import ApiError, AsyncClient, Client
 from fallline.demo import NEXT, ONE_WEIGHT
+from tests.servers import eventually
 from tests.service import Service
 
 SPEC: dict[str, Any] = {
@@ -89,8 +90,8 @@ def test_a_weight_is_explained_and_a_job_verified(client: Client) -> None:
 def test_a_job_is_paused_changed_and_resumed(client: Client) -> None:
     job = client.jobs.create({**SPEC, "iterations": 1_000_000})
     job.pause()
-    while (now := job.now()).state != "paused":
-        assert now.state in {"queued", "running", "pausing"}
+    eventually(lambda: job.now().state == "paused", "the job is paused", within=60)
+    now = job.now()
     changed = now.update(lr=0.05, iterations=now.progress.iteration + 1000, metadata={"a": "b"})
     assert changed.metadata == {"a": "b"}
     assert changed.interventions[-1].changes == {

@@ -13,6 +13,7 @@ from tests.fallline.commands.terminal import Terminal
 from tests.fallline.scripted import NO_ANSWER, Answer, job
 from tests.fallline.test_client import SPEC
 from tests.fallline.test_job import END, frame, happened, series, streamed
+from tests.servers import eventually
 from tests.service import Service, free_port
 
 JOB = "GET /v1/jobs/job_1"
@@ -109,8 +110,15 @@ def test_ctrl_c_detaches_from_a_job_that_goes_on(scripted: Scripted) -> None:
     fallline, script = scripted({JOB: [job("running")], f"{JOB}/events": [held]})
     main = threading.main_thread().ident
     assert main
-    threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT)).start()
+
+    def type_ctrl_c() -> None:
+        eventually(lambda: f"{JOB}/events" in script.asked, "the stream is asked for")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    typing = threading.Thread(target=type_ctrl_c)
+    typing.start()
     said = fallline("jobs", "watch", "job_1")
+    typing.join()
     assert said.code == 130
     assert said.err.endswith("the job goes on. Watch it again: fallline jobs watch job_1\n")
     assert not any(line.startswith("POST") for line in script.asked)
