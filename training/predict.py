@@ -107,7 +107,9 @@ class Predictor:
         if not inputs:
             raise UnfitInput((), "at least one input is needed")
         if self.columns:
-            return tabular.encoded(self.columns, inputs)
+            x = tabular.encoded(self.columns, inputs)
+            self.look_up(x, inputs)
+            return x
         return np.stack([self.row(i, value) for i, value in enumerate(inputs)])
 
     def row(self, i: int, value: Any) -> NDArray[np.float64]:
@@ -127,10 +129,15 @@ class Predictor:
         if not np.isfinite(array).all():
             place = np.argwhere(~np.isfinite(array))[0]
             raise UnfitInput((i, *map(int, place)), "must be a finite number, not NaN or Inf")
-        if (word := embedding(self.network.layers)) is not None:
-            for at, sentence in unfit(array, word.num_embeddings):
-                raise UnfitInput((i, *at), sentence)
+        self.look_up(array[None], [value], first=i)
         return array.reshape(self.input_shape)
+
+    def look_up(self, x: NDArray[np.float64], inputs: list[Any], *, first: int = 0) -> None:
+        """``UnfitInput`` for a number that the embedding, if there is one, has no row for."""
+        word = embedding(self.network.layers)
+        for (i, *at), sentence in unfit(x, word.num_embeddings) if word else ():
+            within = () if isinstance(inputs[i], dict) else at
+            raise UnfitInput((first + i, *within), sentence)
 
     def expectation(self, got: tuple[int, ...]) -> str:
         """The sentence for a row of the wrong shape."""
