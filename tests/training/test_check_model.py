@@ -119,6 +119,18 @@ MODEL: dict[str, tuple[Any, str, str, str]] = {
         "wrong_type",
         "must be a whole number or a list",
     ),
+    "stride that torch cannot hold": (
+        model({"type": "max_pool2d", "kernel_size": 2, "stride": 2**31}, LINEAR),
+        "/model/layers/0/stride",
+        "out_of_range",
+        "must be at most 2147483647 or a list",
+    ),
+    "padding without end": (
+        model({"type": "max_pool2d", "kernel_size": 2**31 - 1, "padding": 2**30 - 1}, LINEAR),
+        "/model/layers/0/padding",
+        "out_of_range",
+        "must be at most 10000 or a list",
+    ),
     "padding by a wrong name": (
         model({**CONV, "padding": "sane"}, LINEAR),
         "/model/layers/0/padding",

@@ -8,10 +8,13 @@ from training.catalog.inits import Parameter
 from training.catalog.words import INT64, Buffer, Form, Shape, ShapeError, Word, spoken
 
 Size = Annotated[int, Field(ge=1, le=INT64)]
-Pad = Annotated[int, Field(ge=0, le=INT64)]
-Pair = Size | Annotated[tuple[Size, Size], Strict(False)]
+Step = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Sizes and distances within windows; torch holds those of pools in 32 bits."""
+Pad = Annotated[int, Field(ge=0, le=10_000)]
+"""torch walks over the padding of a maximum step by step: more of it would take for ever."""
+Pair = Step | Annotated[tuple[Step, Step], Strict(False)]
 PadPair = Pad | Annotated[tuple[Pad, Pad], Strict(False)]
-Single = Size | Annotated[tuple[Size], Strict(False)]
+Single = Step | Annotated[tuple[Step], Strict(False)]
 PadSingle = Pad | Annotated[tuple[Pad], Strict(False)]
 Positive = Annotated[float, Field(gt=0)]
 
