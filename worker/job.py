@@ -32,6 +32,9 @@ from worker.sink import Sink
 
 log = structlog.get_logger()
 
+RETRYABLE = ("resource", "infrastructure")
+"""Categories of errors that another attempt, another place or another day may not have."""
+
 
 def train_next(child: Child) -> bool:
     """Claims the best waiting job and works on it until it ends or is lost; false: none waits."""
@@ -114,6 +117,9 @@ def work(child: Child, job: Job) -> None:
     except DamagedFile as error:  # of checkpoints another one is tried
         message = "the file of the data set is damaged; upload it again"
         fail(child, job, "data", "dataset_damaged", message, error)
+    except OSError as error:
+        message = f"a file could not be written or read: {error.strerror}"
+        fail(child, job, "infrastructure", "storage_failed", message, error)
     except Exception as error:  # noqa: BLE001 -- the job must not be left running
         if out_of_memory(error):
             message = "the job needs more memory than there is"
@@ -226,7 +232,7 @@ def fail(
         with child.database.session() as session:
             write(session, job, lease_expires_at=clock(child.settings.lease_seconds))
             at = session.scalars(select(Job.iteration).where(Job.id == job.id)).one()
-            end = failed(category, code, message, at, retryable=category == "resource")
+            end = failed(category, code, message, at, retryable=category in RETRYABLE)
             move(session, job.id, end.arrow, end.reason, **end.values)
     except Lost:
         log.info("the failure is not recorded: the job was lost before")
