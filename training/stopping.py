@@ -57,7 +57,8 @@ def converged_at(rule: Convergence, counters: Counters, losses: Losses) -> int |
     if len(series) <= rule.window:
         return None
     spans = np.lib.stride_tricks.sliding_window_view(series, rule.window + 1)
-    still = np.flatnonzero(spans.max(axis=1) - spans.min(axis=1) < rule.tolerance)
+    with np.errstate(invalid="ignore"):  # ∞ − ∞ is no number, and so below no tolerance
+        still = np.flatnonzero(spans.max(axis=1) - spans.min(axis=1) < rule.tolerance)
     return int(still[0]) + rule.window - len(counters.tail) if len(still) else None
 
 
@@ -80,5 +81,6 @@ def diverged_at(counters: Counters, losses: Losses) -> int | None:
     without ever overflowing; ``EXPLODED`` tells it from the spikes of a training that recovers.
     """
     bound = EXPLODED * max(1.0, counters.start or 0.0)
-    bad = np.flatnonzero(~(losses < bound))  # also true of NaN
+    # Also true of NaN. In float64: the bound of a large start is beyond float32.
+    bad = np.flatnonzero(~(losses.astype(np.float64) < bound))
     return int(bad[0]) if len(bad) else None

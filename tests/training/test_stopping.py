@@ -63,6 +63,11 @@ def test_a_job_that_does_not_converge_is_completed() -> None:
     assert ended.outcome.reason == "completed"
 
 
+def test_losses_without_bounds_have_not_converged() -> None:
+    losses = np.array([np.inf, np.inf, np.nan, 1.0, 1.0], dtype=np.float32)
+    assert converged_at(Convergence(tolerance=1.0, window=1), Counters(), losses) == 4
+
+
 # Early stopping.
 
 
@@ -152,6 +157,7 @@ def test_a_value_that_is_no_number_never_improves() -> None:
         (1.0, [1.0, 2e8, 5.0], 1),
         (1e6, [1e6, 2e8, 5.0], None),
         (1e-6, [1e-6, 1e3], None),
+        (1e38, [1e38, 2e38, float("inf")], 2),
         (None, [], None),
         (float("nan"), [float("nan")], 0),
         (float("inf"), [float("inf")], 0),

@@ -1,9 +1,11 @@
-"""What a job says when its files cannot be kept."""
+"""What an attempt says when it ends a job."""
 
 from collections.abc import Callable
 
 from app.tables import Job
+from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
+from training.check import check
 from worker.child import Child
 from worker.job import train_next
 
@@ -21,3 +23,18 @@ def test_a_model_that_cannot_be_stored_fails_the_job_as_a_fault_of_the_place(
     assert (job.error["category"], job.error["code"]) == ("infrastructure", "storage_failed")
     assert job.error["retryable"]
     assert job.error["message"] == "a file could not be written or read: Not a directory"
+
+
+def test_the_time_of_earlier_attempts_counts(
+    child: Child, make_job: MakeJob, job_row: Callable[[str], Job]
+) -> None:
+    spec = check({**ONE_WEIGHT, "time_limit_seconds": 3600}).spec.model_dump(mode="json")
+    fresh, tired = make_job(spec=spec), make_job(spec=spec, running_seconds=3599.9999)
+    assert train_next(child)
+    assert train_next(child)
+    assert job_row(fresh).state == "succeeded"
+    late = job_row(tired)
+    assert late.error is not None
+    assert (late.state, late.error["category"]) == ("failed", "timeout")
+    assert late.running_seconds > 3600
+    assert late.iteration >= 1  # what was computed is kept
