@@ -169,15 +169,19 @@ def after_rollback(session: Session, call: Callable[[Session], object]) -> None:
     session.info.setdefault("after_rollback", []).append(call)
 
 
+CONNECTIONS: dict[str, Any] = {"pool_size": 10, "max_overflow": 20}
+"""Of a process, at most 30."""
+
+
 def make_engine(url: str) -> Engine:
     """An engine for SQLite or PostgreSQL, as this service uses them."""
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": 10})
+        engine = create_engine(url, connect_args={"timeout": 10}, **CONNECTIONS)
         event.listen(engine, "connect", configure_sqlite)
         event.listen(engine, "begin", begin_sqlite)
         return engine
     # Pre-ping: after a restart of the server the first request gets a fresh connection, no error.
-    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    return create_engine(url, pool_pre_ping=True, **CONNECTIONS)
 
 
 def configure_sqlite(connection: Any, record: object) -> None:

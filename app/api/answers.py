@@ -1,7 +1,7 @@
 """``Idempotency-Key``: every POST that creates or acts may be repeated, and happens once.
 
 One class of routes sees to it, so that a new route is covered by itself. It looks at the request
-before anything else does; the session that the route works in takes the key (``deps.begun``); the
+before anything else does; the session that the route works in takes the key (``deps.begin``); the
 answer is kept in that same transaction.
 """
 

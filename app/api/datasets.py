@@ -6,7 +6,7 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from app.api.answers import Router
-from app.api.deps import After, DatabaseDep, Limit, Reading, StorageDep, Writing
+from app.api.deps import After, DatabaseDep, Keeping, Limit, Reading, StorageDep, Writing
 from app.api.openapi import refusals
 from app.api.schemas import Document, Time
 from app.api.uploads import Uploaded
@@ -119,7 +119,7 @@ class Preview(Document):
     openapi_extra=FILE,
     responses=refusals(507),
 )
-def create(upload: Uploaded, session: Writing, response: Response) -> DatasetDocument:
+def create(upload: Uploaded, session: Keeping, response: Response) -> DatasetDocument:
     """Uploads a table, as the body or as the part `file` of a form; streamed, so it may be large.
 
     Delimiter, quotes, encoding and header are detected unless they are stated; columns are numbers,

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from app.api.answers import Router
-from app.api.deps import DatabaseDep, Reader, Reading, RequestId, SettingsDep, Writing
+from app.api.deps import WRITERS, DatabaseDep, Reader, Reading, RequestId, SettingsDep, Writing
 from app.api.openapi import refusals
 from app.api.schemas import (
     Document,
@@ -127,7 +127,7 @@ async def answer(
         with database.session(principal.tenant_id) as session:
             return ask(session)
 
-    task = await answered(database, await to_thread.run_sync(asked), seconds)
+    task = await answered(database, await to_thread.run_sync(asked, limiter=WRITERS), seconds)
     if task.state == TaskState.FAILED:
         raise failure(task)
     if task.state == TaskState.SUCCEEDED:

@@ -48,7 +48,7 @@ def test_a_request_has_one_host(api: Service) -> None:
     "origin",
     [
         *("https://evil.example", "null", "http://localhost:1", "http://127.0.0.1", "file://", ""),
-        "http://127.0.0.1.evil.example",
+        *("http://127.0.0.1.evil.example", "http://[", "http://]:1", "[", "://"),
     ],
 )
 def test_a_page_of_another_origin_is_refused(origin: str, api: Service) -> None:

@@ -36,6 +36,7 @@ def test_a_method_that_is_not_taken_is_a_problem(method: str, api: Service) -> N
         ("/v1/jobs/job_%00/metrics", 404),
         ("/v1/tasks/%00", 404),
         ("/v1/jobs?after=%00", 422),
+        ("/v1/jobs?metadata.%00=x", 422),
         ("/v1/jobs/job_x/metrics?series=%00", 422),
         ("/v1/jobs/job_x/iterations/1?parameters=%00", 422),
         ("/v1/jobs/%ff%fe", 404),
