@@ -76,7 +76,7 @@ async def no_nul(request: Request) -> None:
     found = [
         Mistake(f"/{name}", "unsupported_character", "must not hold NUL (query parameter)")
         for name, value in request.query_params.multi_items()
-        if "\0" in value
+        if "\0" in name + value
     ]
     if found:
         raise Invalid("the request has mistakes", found)
