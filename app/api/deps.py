@@ -3,9 +3,10 @@
 What asks nobody is ``async``: FastAPI would call it in a thread, which costs more than it does.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
@@ -100,14 +101,43 @@ Caller = Annotated[Principal, Depends(allowed("predict"))]
 Admin = Annotated[Principal, Depends(allowed("admin"))]
 
 
-def get_reading(database: DatabaseDep, principal: Reader) -> Iterator[Session]:
+WRITERS = CapacityLimiter(10)
+READERS = CapacityLimiter(10)
+"""Requests in a transaction. Far fewer than there are threads and connections: who is in one needs
+a thread to come to its end, and must find one however many wait for what it has locked."""
+
+
+async def turn_to_write() -> AsyncIterator[None]:
+    """Waits for it without a thread."""
+    async with WRITERS:
+        yield
+
+
+async def turn_to_read() -> AsyncIterator[None]:
+    """Waits for it without a thread."""
+    async with READERS:
+        yield
+
+
+ToWrite = Annotated[None, Depends(turn_to_write, scope="function")]
+ToRead = Annotated[None, Depends(turn_to_read, scope="function")]
+
+
+def get_reading(database: DatabaseDep, principal: Reader, _: ToRead) -> Iterator[Session]:
     """A transaction that only reads."""
     with database.session(principal.tenant_id, write=False) as session:
         yield session
 
 
-def get_writing(request: Request, database: DatabaseDep, principal: Trainer) -> Iterator[Session]:
+def get_writing(
+    request: Request, database: DatabaseDep, principal: Trainer, _: ToWrite
+) -> Iterator[Session]:
     """A transaction that commits before the answer leaves."""
+    yield from get_keeping(request, database, principal)
+
+
+def get_keeping(request: Request, database: DatabaseDep, principal: Trainer) -> Iterator[Session]:
+    """The same for an upload, which has had its turn: others that have theirs may wait for it."""
     with database.session(principal.tenant_id) as session:
         begin(request, session, principal)
         yield session
@@ -120,20 +150,20 @@ def begin(request: Request, session: Session, principal: Principal) -> None:
         answers.begin(session, principal.tenant_id, attempt)
 
 
-def get_planning(database: DatabaseDep, principal: Trainer) -> Iterator[Session]:
+def get_planning(database: DatabaseDep, principal: Trainer, _: ToRead) -> Iterator[Session]:
     """A reading transaction for a key that may train."""
     with database.session(principal.tenant_id, write=False) as session:
         yield session
 
 
-def get_surveying(database: DatabaseDep, _: Admin) -> Iterator[Session]:
+def get_surveying(database: DatabaseDep, _: Admin, __: ToRead) -> Iterator[Session]:
     """A reading transaction that sees the rows of every tenant."""
     with database.session(write=False) as session:
         yield session
 
 
 def get_administering(
-    request: Request, database: DatabaseDep, principal: Admin
+    request: Request, database: DatabaseDep, principal: Admin, _: ToWrite
 ) -> Iterator[Session]:
     """A writing transaction that sees the rows of every tenant."""
     with database.session() as session:
@@ -141,7 +171,7 @@ def get_administering(
         yield session
 
 
-def get_predicting(database: DatabaseDep, principal: Caller) -> Iterator[Session]:
+def get_predicting(database: DatabaseDep, principal: Caller, _: ToRead) -> Iterator[Session]:
     """A reading transaction for a key that may predict."""
     with database.session(principal.tenant_id, write=False) as session:
         yield session
@@ -150,6 +180,7 @@ def get_predicting(database: DatabaseDep, principal: Caller) -> Iterator[Session
 # Function scope: the transaction ends before the answer is sent, so a 202 is never false.
 Reading = Annotated[Session, Depends(get_reading, scope="function")]
 Writing = Annotated[Session, Depends(get_writing, scope="function")]
+Keeping = Annotated[Session, Depends(get_keeping, scope="function")]
 Planning = Annotated[Session, Depends(get_planning, scope="function")]
 Predicting = Annotated[Session, Depends(get_predicting, scope="function")]
 Surveying = Annotated[Session, Depends(get_surveying, scope="function")]
