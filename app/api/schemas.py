@@ -65,6 +65,7 @@ class JobDocument(Document):
     state: str
     state_reason: str | None
     spec: dict[str, Any]
+    priority: int
     progress: Progress
     latest: dict[str, Number]
     best: dict[str, Number]
@@ -193,6 +194,7 @@ def job_document(job: Job, standing: Standing) -> JobDocument:
         state=job.state,
         state_reason=job.state_reason,
         spec=job.spec,
+        priority=job.priority,
         progress=progress(job),
         latest=job.latest,
         best=job.best,

@@ -104,5 +104,14 @@ def test_a_job_is_changed_only_if_it_is_what_the_client_has_seen(api: Service) -
     problem(refused, 404, "not_found")
 
 
+def test_another_place_in_the_queue_is_another_job_to_see(api: Service) -> None:
+    path = f"/v1/jobs/{posted(api, TINY)}"
+    seen = api.http.get(path).headers["ETag"]
+    changed = api.http.patch(path, json={"priority": -7}, headers={"If-Match": seen})
+    assert (changed.status_code, changed.json()["priority"]) == (200, -7)
+    refused = api.http.patch(path, json={"priority": 3}, headers={"If-Match": seen})
+    problem(refused, 412, "precondition_failed")
+
+
 def labelled(text: str) -> Document:
     return {"metadata": {"n": text}}

@@ -25,7 +25,8 @@ from tests.servers import eventually
 from tests.service import Service
 
 JOB = {
-    *("id", "object", "name", "state", "state_reason", "spec", "progress", "latest", "best"),
+    *("id", "object", "name", "state", "state_reason", "spec", "latest", "best"),
+    *("priority", "progress"),
     *("queue", "attempts", "device", "worker", "execution", "result", "model", "error"),
     *("created_at", "started_at", "finished_at", "metadata"),
     *("retry_of", "forked_from", "interventions"),
