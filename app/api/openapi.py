@@ -79,7 +79,8 @@ WHY = {
     503: "A part of the service does not answer; nothing was changed. Try again.",
     507: "The disk is full.",
 }
-ALWAYS = (400, 403, 429, 431, 503)
+ALWAYS = (400, 403, 431, 503)
+WITH_A_KEY = (401, 429)
 
 
 IDEMPOTENCY_KEY = {
@@ -153,7 +154,7 @@ def complete(path: str, method: str, operation: Operation) -> None:
         operation.pop("security", None)
     if method == "post" and path not in UNREPEATED:
         operation["parameters"] = [*operation.get("parameters", ()), IDEMPOTENCY_KEY]
-    may = {*ALWAYS, *(() if path in PUBLIC else (401,))}
+    may = {*ALWAYS, *(() if path in PUBLIC else WITH_A_KEY)}
     if "{" in path:
         may |= {404} if method == "get" else {404, 409}
     if method == "get" and path not in PUBLIC:

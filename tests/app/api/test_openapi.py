@@ -75,6 +75,8 @@ def test_every_closed_operation_names_its_refusals(document: Json) -> None:
     for name, operation in operations(document).items():
         if operation.get("security"):
             assert {"401", "403", "429", "503"} <= set(operation["responses"]), name
+        else:
+            assert not {"401", "429"} & set(operation["responses"]), name
     problems = {
         reference
         for operation in operations(document).values()
