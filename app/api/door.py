@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
 from app.api.asgi import App, Message, Receive, Scope, Send
@@ -50,13 +51,20 @@ class Door:
     def watched(self, secret: str, send: Send) -> Send:
         """A ``send`` that shows nothing to a key that has ended since the request began: streams
         last for hours. (An answer to a change is sent: the change has been made.)"""
-        checked = time.monotonic()
+        checked, begun = time.monotonic(), False
 
         async def watched_send(message: Message) -> None:
-            nonlocal checked
+            nonlocal checked, begun
             if time.monotonic() - checked > FRESH:
-                await self.keyring.principal(secret)
+                try:
+                    await self.keyring.principal(secret)
+                except Exception as error:
+                    if not begun:
+                        raise
+                    # Nothing can be said any more but by breaking off; who may comes again.
+                    raise ClientDisconnect from error
                 checked = time.monotonic()
+            begun = True
             await send(message)
 
         return watched_send
