@@ -19,8 +19,8 @@ ENOUGH = 20
 """Iterations after which a job has shown its pace."""
 
 SPEED = {"cpu": 2e10, "cuda": 5e12}
-"""FLOPs a second that an iteration reaches, measured on one core and on one H100: a good deal below
-the peak, for layers are small."""
+"""FLOPs a second that an iteration reaches: measured on one core; of a GPU a cautious guess, which
+serves until a job of the same shape has shown its pace there."""
 BASE, A_LAYER = {"cpu": 1.0e-4, "cuda": 3e-4}, {"cpu": 3e-5, "cuda": 1e-4}
 """Seconds of an iteration that computes nothing, and that each layer adds: kernels being called."""
 STREAM = {"cpu": 1.5e-10, "cuda": 1e-12}
