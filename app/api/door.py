@@ -5,6 +5,7 @@ One ASGI layer, so that it holds for every method of every path, also for those 
 
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -51,11 +52,13 @@ class Door:
     def watched(self, secret: str, send: Send) -> Send:
         """A ``send`` that shows nothing to a key that has ended since the request began: streams
         last for hours. (An answer to a change is sent: the change has been made.)"""
-        checked, begun = time.monotonic(), False
+        checked, status = time.monotonic(), 0
 
         async def watched_send(message: Message) -> None:
-            nonlocal checked, begun
-            if time.monotonic() - checked > FRESH:
+            nonlocal checked, status
+            begun, status = status, message.get("status", status)
+            # A refusal shows nothing, least of all the one that says that the key has ended.
+            if status < HTTPStatus.BAD_REQUEST and time.monotonic() - checked > FRESH:
                 try:
                     await self.keyring.principal(secret)
                 except Exception as error:
@@ -64,7 +67,6 @@ class Door:
                     # Nothing can be said any more but by breaking off; who may comes again.
                     raise ClientDisconnect from error
                 checked = time.monotonic()
-            begun = True
             await send(message)
 
         return watched_send

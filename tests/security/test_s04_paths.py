@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -96,8 +97,15 @@ class Audited(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def audited(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
-    folder = tmp_path_factory.mktemp("outside")
+def outside() -> Iterator[Path]:
+    """Not pytest's own folder: that may lie within the project's, which a service may read."""
+    with tempfile.TemporaryDirectory(prefix="fl-outside-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def audited(database: Database, outside: Path) -> Iterator[Audited]:
+    folder = Path(tempfile.mkdtemp(dir=outside))
     canary, log = folder / "canary", folder / "audit"
     canary.write_text(SECRET)
     with database.empty() as url:

@@ -32,7 +32,9 @@ def rows(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def child(rows: Database, database_url: str, tmp_path: Path) -> Child:
     """What a worker process works with, here in the test's own."""
-    settings = Settings(home=tmp_path, database_url=database_url, lease_seconds=20)
+    settings = Settings(
+        home=tmp_path, database_url=database_url, lease_seconds=20, max_running_jobs=100
+    )
     return Child(new_id("wrk"), settings, rows, Storage(settings.storage), "cpu")
 
 

@@ -6,10 +6,11 @@ from sqlalchemy import select
 
 from app.storage import Storage
 from app.tables import Checkpoint, Job
+from tests.servers import eventually
 from tests.worker.test_interventions import patched
 from tests.worker.watch import CNN, EPOCH, OPTIMIZERS, Jobs
 
-SPEC = CNN | {"optimizer": OPTIMIZERS[0], "checkpoint_every_seconds": 0.3, "iterations": 400}
+SPEC = CNN | {"optimizer": OPTIMIZERS[0], "checkpoint_every_seconds": 0, "iterations": 400}
 
 
 def forked(jobs: Jobs, job_id: str, iteration: int, **changes: Any) -> str:
@@ -83,7 +84,7 @@ def test_a_retry_goes_on_from_the_newest_checkpoint_that_can_be_read(jobs: Jobs)
     reference = jobs.post(SPEC)
     jobs.ended(reference)
     failed = jobs.post(SPEC)
-    jobs.reaches(failed, 200)
+    eventually(lambda: len(checkpoints(jobs, failed)) > 1, "there are two checkpoints", within=60)
     jobs.ask(failed, "cancel")
     rows = checkpoints(jobs, failed)
     storage = Storage(jobs.service.home / "objects")

@@ -23,6 +23,7 @@ PUBLIC = {
 SCOPE = {
     "POST /v1/jobs": "train",
     "POST /v1/jobs/batch": "train",
+    "POST /v1/jobs/validate": "train",
     "GET /v1/jobs": "read",
     "GET /v1/jobs/{job_id}": "read",
     "POST /v1/jobs/{job_id}/cancel": "train",

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from app.config import Quotas
 from app.db import Database
 from app.errors import QuotaExceeded
+from app.ids import new_id
 from app.services import quotas
 from app.services.jobs import enqueue
 from app.tables import Checkpoint, Job, JobState
@@ -22,7 +23,7 @@ def limited(rows: Database, **limits: int) -> Database:
 
 def queued(database: Database, tenant: str, count: int = 1) -> None:
     with database.session(tenant) as session:
-        enqueue(session, [new_job(id=f"job_{i}_{id(session)}") for i in range(count)], None)
+        enqueue(session, [new_job(id=new_id("job")) for _ in range(count)], None)
 
 
 def test_queued_jobs_are_limited_for_each_tenant(rows: Database, tenants: Tenants) -> None:
