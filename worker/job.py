@@ -136,7 +136,7 @@ def out_of_memory(error: Exception) -> bool:
 
 def attempt(child: Child, job: Job) -> None:
     """One attempt at a job: from its newest checkpoint to its end, unless something intervenes."""
-    with Heartbeat(child, job) as heartbeat:
+    with Heartbeat(child, job, job.running_seconds) as heartbeat:
         legs = legs_of(child, job)
         numerics = Numerics.on(child.device, job.spec["precision"])
         data = load(legs[-1].plan, numerics, arrays_of(child))

@@ -1,4 +1,4 @@
-"""The heartbeat: renews a job's lease from a thread of its own, on a connection of its own."""
+"""The heartbeat: renews a lease from a thread of its own, on a connection of its own."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from app.db import clock
-from app.tables import Job
+from app.tables import Job, Task
 from worker.child import Child
 from worker.fence import Lost, write
 
@@ -16,39 +16,43 @@ log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Keeps a lease alive while the job makes progress, and no longer than the stall limit."""
+    """Keeps a lease alive while what is held makes progress, and no longer than the stall limit.
 
-    def __init__(self, child: Child, job: Job) -> None:
+    ``before``: seconds that earlier attempts ran.
+    """
+
+    def __init__(self, child: Child, held: Job | Task, before: float = 0.0) -> None:
         self.child = child
-        self.job = job
+        self.held = held
+        self.before = before
         self.lost = threading.Event()
         self.ended = threading.Event()
         self.began = self.progressed_at = time.monotonic()
         self.thread = threading.Thread(target=self.beat, name="heartbeat", daemon=True)
 
     def progress(self) -> None:
-        """The job moved on."""
+        """The work moved on."""
         self.progressed_at = time.monotonic()
 
     def running_seconds(self) -> float:
-        """How long the job has run, over all attempts."""
-        return self.job.running_seconds + time.monotonic() - self.began
+        """How long it has run, over all attempts."""
+        return self.before + time.monotonic() - self.began
 
     def beat(self) -> None:
-        """Until the job ends here: one short transaction every few seconds."""
+        """Until the work ends here: one short transaction every few seconds."""
         settings = self.child.settings
         while not self.ended.wait(settings.heartbeat_seconds):
             if time.monotonic() - self.progressed_at > settings.stall_seconds:
-                log.error("no progress: the lease is left to expire", job_id=self.job.id)
+                log.error("no progress: the lease is left to expire", held=self.held.id)
                 return
             try:
                 with self.child.database.session() as session:
-                    write(session, self.job, lease_expires_at=clock(settings.lease_seconds))
+                    write(session, self.held, lease_expires_at=clock(settings.lease_seconds))
             except Lost:
                 self.lost.set()
                 return
             except OperationalError:
-                log.warning("heartbeat missed: the database does not answer", job_id=self.job.id)
+                log.warning("heartbeat missed: the database does not answer", held=self.held.id)
 
     def __enter__(self) -> "Heartbeat":
         self.thread.start()

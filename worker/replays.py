@@ -15,6 +15,7 @@ from worker.child import Child
 from worker.course import Course
 from worker.explanations import explanation
 from worker.fence import Lost, claim, write
+from worker.lease import Heartbeat
 from worker.verification import verification
 
 log = structlog.get_logger()
@@ -23,31 +24,38 @@ log = structlog.get_logger()
 def answer_next(child: Child) -> bool:
     """Claims the oldest waiting question and answers it; false: none waits."""
     with child.database.session() as session:
-        task = claim(session, Task, [Task.id], child.id, child.settings.stall_seconds)
+        task = claim(session, Task, [Task.id], child.id, child.settings.lease_seconds)
     if task is None:
         return False
     with structlog.contextvars.bound_contextvars(
         task_id=task.id, job_id=task.job_id, request_id=task.request_id
     ):
         try:
-            result = answer(child, task)
-            finish(child, task, state=TaskState.SUCCEEDED, result=speakable(result))
+            finish(child, task, **answered(child, task))
         except Lost:
             log.info("task lost")
-        except Exception as error:
-            log.error("task failed", exc_info=error)
-            failed = {"code": "internal", "message": "the job could not be computed again"}
-            finish(child, task, state=TaskState.FAILED, error=failed)
     return True
 
 
-def answer(child: Child, task: Task) -> dict[str, Any]:
+def answered(child: Child, task: Task) -> dict[str, Any]:
+    """How the task ends: with the answer, or with what went wrong."""
+    try:
+        with Heartbeat(child, task) as heartbeat:
+            result = answer(child, task, heartbeat)
+        return {"state": TaskState.SUCCEEDED, "result": speakable(result)}
+    except Exception as error:
+        log.error("task failed", exc_info=error)
+        failed = {"code": "internal", "message": "the job could not be computed again"}
+        return {"state": TaskState.FAILED, "error": failed}
+
+
+def answer(child: Child, task: Task, heartbeat: Heartbeat) -> dict[str, Any]:
     """What was asked, by the kind of the question."""
     with child.database.session(write=False) as session:
         job = session.scalars(select(Job).where(Job.id == task.job_id)).one()
     course = Course(child, job)
     if task.arguments["kind"] == "verification":
-        return verification(course)
+        return verification(course, heartbeat.progress)
     moment = course.moment(task.arguments["iteration"])
     if task.arguments["kind"] == "explanation":
         return explanation(course, moment, task.arguments["weight"], task.arguments["example"])

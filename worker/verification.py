@@ -1,7 +1,8 @@
 """Is a job reproducible? It is trained again, and every number compared with what is recorded."""
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import select
@@ -10,13 +11,26 @@ from app.services.points import Points
 from app.tables import ModelVersion
 from training import predict
 from training.course import follow
-from training.run import Block, Outcome
+from training.run import Evaluation, Outcome
+from training.stopping import Losses
 from worker.course import Course, same_bits
 
 
-def verification(course: Course) -> dict[str, Any]:
-    """The verdict. ``first_difference``: the first iteration whose loss or evaluation differs."""
-    blocks = taken_again(course)
+class Told(NamedTuple):
+    """A block without its state: all of them together are held at once."""
+
+    first: int
+    losses: Losses
+    evaluations: tuple[Evaluation, ...]
+    outcome: Outcome | None
+
+
+def verification(course: Course, progress: Callable[[], None]) -> dict[str, Any]:
+    """The verdict. ``first_difference``: the first iteration whose loss or evaluation differs.
+
+    ``progress`` is called as it goes on.
+    """
+    blocks = taken_again(course, progress)
     found = series(blocks)
     recorded = {name: course.recorded(name) for name in course.job.series}
     compared = [first_difference(found.get(name, {}), recorded[name]) for name in recorded]
@@ -31,17 +45,18 @@ def verification(course: Course) -> dict[str, Any]:
     }
 
 
-def taken_again(course: Course) -> list[Block]:
+def taken_again(course: Course, progress: Callable[[], None]) -> list[Told]:
     """The job from its start, as far as it was recorded."""
     blocks = []
     for block in follow(course.legs, course.data, course.numerics):
-        blocks.append(block)
+        blocks.append(Told(block.first, block.losses, block.evaluations, block.outcome))
+        progress()
         if block.outcome is None and block.checkpoint.iteration > course.job.iteration:
             break  # it was stopped there, by a person or by a failure
     return blocks
 
 
-def series(blocks: list[Block]) -> dict[str, dict[int, float]]:
+def series(blocks: list[Told]) -> dict[str, dict[int, float]]:
     """Everything that was computed: values by iteration, by series."""
     found: dict[str, dict[int, float]] = {"loss": {}}
     for block in blocks:
