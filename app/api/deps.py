@@ -171,18 +171,11 @@ def get_administering(
         yield session
 
 
-def get_predicting(database: DatabaseDep, principal: Caller, _: ToRead) -> Iterator[Session]:
-    """A reading transaction for a key that may predict."""
-    with database.session(principal.tenant_id, write=False) as session:
-        yield session
-
-
 # Function scope: the transaction ends before the answer is sent, so a 202 is never false.
 Reading = Annotated[Session, Depends(get_reading, scope="function")]
 Writing = Annotated[Session, Depends(get_writing, scope="function")]
 Keeping = Annotated[Session, Depends(get_keeping, scope="function")]
 Planning = Annotated[Session, Depends(get_planning, scope="function")]
-Predicting = Annotated[Session, Depends(get_predicting, scope="function")]
 Surveying = Annotated[Session, Depends(get_surveying, scope="function")]
 Administering = Annotated[Session, Depends(get_administering, scope="function")]
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from app import inference
 from app.api.answers import Router
 from app.api.body import Body, described, read
-from app.api.deps import Predicting, Reading, SettingsDep, StorageDep
+from app.api.deps import Caller, DatabaseDep, Reading, SettingsDep, StorageDep
 from app.api.openapi import refusals
 from app.api.schemas import Document
 from app.config import Settings
@@ -58,12 +58,15 @@ class Examples(Document):
 def newest(
     name: str,
     body: Asked,
-    session: Predicting,
+    database: DatabaseDep,
+    principal: Caller,
     storage: StorageDep,
     settings: SettingsDep,
 ) -> Predictions:
     """The newest version of a model."""
-    return answered(name, models.find(session, name), body, storage, settings)
+    with database.session(principal.tenant_id, write=False) as session:
+        found = models.find(session, name)
+    return answered(name, found, body, storage, settings)
 
 
 @router.post(
@@ -75,25 +78,31 @@ def of_version(
     name: str,
     version: Version,
     body: Asked,
-    session: Predicting,
+    database: DatabaseDep,
+    principal: Caller,
     storage: StorageDep,
     settings: SettingsDep,
 ) -> Predictions:
     """One version of a model."""
-    return answered(name, models.find(session, name, version), body, storage, settings)
+    with database.session(principal.tenant_id, write=False) as session:
+        found = models.find(session, name, version)
+    return answered(name, found, body, storage, settings)
 
 
 @router.post("/jobs/{job_id}/predict", operation_id="predict_by_job", openapi_extra=ASKED)
 def of_job(
     job_id: str,
     body: Asked,
-    session: Predicting,
+    database: DatabaseDep,
+    principal: Caller,
     storage: StorageDep,
     settings: SettingsDep,
 ) -> Predictions:
     """The model that a job left."""
-    job = jobs.get(session, job_id)
-    return answered(job.name, models.of_job(session, job), body, storage, settings)
+    with database.session(principal.tenant_id, write=False) as session:
+        job = jobs.get(session, job_id)
+        found = models.of_job(session, job)
+    return answered(job.name, found, body, storage, settings)
 
 
 @router.get("/jobs/{job_id}/examples", operation_id="get_examples", responses=refusals(409))
@@ -118,7 +127,7 @@ def answered(
     storage: Storage,
     settings: Settings,
 ) -> Predictions:
-    """The answer of one model version."""
+    """The answer of one model version. It may take long, so no transaction is open meanwhile."""
     if len(body.inputs) > settings.max_prediction_rows:
         sentence = (
             f"{len(body.inputs)} rows are more than the {settings.max_prediction_rows} allowed"
