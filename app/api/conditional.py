@@ -1,7 +1,7 @@
 """Conditional requests (RFC 9110, 13): a GET costs little when nothing changed.
 
 One ASGI layer gives every whole answer to a GET a strong ``ETag``, made of its bytes, and answers
-304 to a client that has them. What is streamed has none: nobody knows its bytes beforehand.
+304 to a client that has them. What is streamed has the one that its route knows, or none.
 """
 
 import hashlib
@@ -31,16 +31,20 @@ class Conditional:
             return
         seen = Headers(scope=scope).getlist("if-none-match")
         held: Message | None = None
+        known = False
 
         async def conditional_send(message: Message) -> None:
-            nonlocal held
+            nonlocal held, known
+            if known:  # the rest of what the client has
+                return
             if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
                 held = message
                 return
             if held is not None:
                 start, held = held, None
-                if not message.get("more_body", False):
+                if not message.get("more_body", False) or "etag" in MutableHeaders(scope=start):
                     start, message = tagged(start, message, seen)
+                    known = start["status"] == HTTPStatus.NOT_MODIFIED
                 await send(start)
             await send(message)
 
@@ -49,12 +53,16 @@ class Conditional:
 
 def tagged(start: Message, body: Message, seen: list[str]) -> tuple[Message, Message]:
     """A whole answer with its ETag, or a 304 when the client has it."""
-    tag = etag(body.get("body", b""))
-    MutableHeaders(scope=start)["ETag"] = tag
+    headers = MutableHeaders(scope=start)
+    if "ETag" not in headers:
+        headers["ETag"] = etag(body.get("body", b""))
+    tag = headers["ETag"]
     if not any(named(header, tag, weakly=True) for header in seen):
         return start, body
     kept = [(name, value) for name, value in start["headers"] if name in KEPT]
-    return {**start, "status": int(HTTPStatus.NOT_MODIFIED), "headers": kept}, {**body, "body": b""}
+    return {**start, "status": int(HTTPStatus.NOT_MODIFIED), "headers": kept}, {
+        "type": body["type"]
+    }
 
 
 def etag(content: bytes) -> str:

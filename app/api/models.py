@@ -1,10 +1,13 @@
 """Trained models: by name, by version, and as a file."""
 
+from collections.abc import Iterator
+from pathlib import Path as FilePath
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
 
-from app.api.deps import After, Limit, Reading, StorageDep
+from app.api.deps import After, DatabaseDep, Limit, Reader, Reading, StorageDep
 from app.api.openapi import refusals
 from app.api.schemas import Document, Time
 from app.services import models
@@ -14,6 +17,8 @@ from app.tables import ModelVersion
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+PIECE = 1 << 20
+"""Bytes of a file that are read at once."""
 FILE = {
     200: {"description": "The file.", "content": {"application/octet-stream": {}}},
     **refusals(503),
@@ -81,17 +86,29 @@ def show_version(name: str, version: Version, session: Reading) -> VersionDocume
 def download(
     name: str,
     version: Version,
-    session: Reading,
+    database: DatabaseDep,
+    principal: Reader,
     storage: StorageDep,
     format_: Annotated[Literal["safetensors"], Query(alias="format")] = "safetensors",
 ) -> Response:
     """The model as a file: tensors by their ``state_dict`` names under ``state.``, the preparation
     of inputs, and the layers as JSON in the file's metadata."""
-    found = models.find(session, name, version)
-    content = models.content(storage, found)
-    disposition = f'attachment; filename="{name}-{version}.{format_}"'
-    headers = {"Content-Disposition": disposition, "ETag": f'"{found.sha256}"'}
-    return Response(content, media_type="application/octet-stream", headers=headers)
+    with database.session(principal.tenant_id, write=False) as session:
+        found = models.find(session, name, version)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}-{version}.{format_}"',
+        "Content-Length": str(found.size),
+        "ETag": f'"{found.sha256}"',
+    }
+    content = pieces(models.file(storage, found))
+    return StreamingResponse(content, headers=headers, media_type="application/octet-stream")
+
+
+def pieces(path: FilePath) -> Iterator[bytes]:
+    """A file, which may be too large to be held, bit by bit."""
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def model_document(described: Described) -> ModelDocument:

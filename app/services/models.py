@@ -1,5 +1,6 @@
 """Trained models by name and version."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -99,9 +100,9 @@ def newest_of(session: Session, model_ids: list[str]) -> dict[str, ModelVersion]
     return {version.model_id: version for version in session.scalars(query)}
 
 
-def content(storage: Storage, version: ModelVersion) -> bytes:
+def file(storage: Storage, version: ModelVersion) -> Path:
     """The file of a version, proved by its hash; raises ``Unavailable`` when it is damaged."""
     try:
-        return storage.get(version.location, version.sha256)
+        return storage.proved(version.location, version.sha256)
     except DamagedFile as error:
         raise Unavailable("the model's file is damaged; train it again") from error

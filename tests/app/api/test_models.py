@@ -60,6 +60,19 @@ def test_a_model_is_fetched_as_a_file_of_safetensors(
     np.testing.assert_allclose(weight, [[4 - 2 * 0.8**50]], rtol=1e-5)
 
 
+def test_a_file_that_the_client_has_is_not_sent_again(
+    service: Service, pair: list[Document]
+) -> None:
+    path = "/v1/models/pair/versions/1/download"
+    first = service.http.get(path)
+    tag = first.headers["ETag"]
+    assert tag == f'"{hashlib.sha256(first.content).hexdigest()}"'
+    assert first.headers["Content-Length"] == str(len(first.content))
+    again = service.http.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+    assert service.http.get(path, headers={"If-None-Match": '"other"'}).content == first.content
+
+
 def test_what_is_not_there_is_not_found(service: Service, pair: list[Document]) -> None:
     for path in ("none", "none/versions/1", "pair/versions/3", "pair/versions/3/download"):
         problem(service.http.get(f"/v1/models/{path}"), 404, "not_found")
