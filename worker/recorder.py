@@ -287,8 +287,8 @@ def ended(outcome: Outcome, loss: float | str | None) -> End:
         reason = None if outcome.reason == "completed" else outcome.reason
         return End("succeed", reason, {"result": speakable(outcome.result)})
     message = (
-        f"the loss at iteration {outcome.iteration} was {loss}, "
-        f"not a number or over {EXPLODED:.0e} times that of the start: "
+        f"the loss at iteration {outcome.iteration} was {loss}; it or the weights after it are "
+        f"no numbers, or it is over {EXPLODED:.0e} times that of the start: "
         "the learning rate is probably too high; try a third of it"
     )
     end = failed("diverged", "loss_diverged", message, outcome.iteration)

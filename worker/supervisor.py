@@ -96,7 +96,10 @@ class Supervisor:
             session.execute(own.values(seen_at=clock()))
 
     def kill_the_hung(self) -> None:
-        """A child of ours whose lease ran out has made no progress for the stall limit."""
+        """A child of ours whose lease ran out has made no progress for the stall limit, unless the
+        database was away."""
+        if not self.sweeper.sees():
+            return
         with self.database.session(write=False) as session:
             hung = session.scalars(
                 select(Worker)

@@ -39,6 +39,10 @@ class Sweeper:
         """The database did not answer."""
         self.answering_since = time.monotonic() + self.settings.sweep_seconds
 
+    def sees(self) -> bool:
+        """Whether a lease that ran out says anything about its holder."""
+        return time.monotonic() - self.answering_since >= self.settings.lease_seconds
+
     def sweep(self) -> None:
         """One round."""
         self.expire()
@@ -51,7 +55,7 @@ class Sweeper:
 
     def expire(self) -> None:
         """Takes back what is held under a lease that has run out."""
-        if time.monotonic() - self.answering_since < self.settings.lease_seconds:
+        if not self.sees():
             return
         with self.database.session() as session:
             jobs = requeue(session, Job.lease_expires_at < clock(), reason="its lease expired")

@@ -1,5 +1,8 @@
 """The sweeper: what is requeued, what is not yet, and what kills its workers."""
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -7,10 +10,12 @@ import pytest
 from sqlalchemy import update
 
 from app.db import Database
-from app.tables import Job, JobState
+from app.tables import Job, JobState, Worker
 from tests.worker.conftest import MakeJob
 from worker.child import Child
 from worker.job import claim_next
+from worker.process import place
+from worker.supervisor import Supervisor
 from worker.sweeper import Sweeper, requeue
 
 ReadJob = Callable[[str], Job]
@@ -62,6 +67,31 @@ def test_nothing_expires_before_the_database_answered_for_a_whole_lease(
     sweeper.blind()
     sweeper.expire()
     assert job_row(job_id).state == JobState.RUNNING
+
+
+def test_a_worker_is_not_killed_for_a_lease_that_ran_out_while_the_database_was_away(
+    child: Child, make_job: MakeJob, expire: Callable[[str], None]
+) -> None:
+    supervisor = Supervisor(child.settings)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        job_id = make_job()
+        claim_next(child)
+        expire(job_id)
+        with child.database.session() as session:
+            here = {"place": place(), "pid": process.pid, "pool": "training", "device": "cpu"}
+            session.add(Worker(id=child.id, supervisor=supervisor.id, **here))
+        supervisor.sweeper.blind()
+        supervisor.kill_the_hung()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        supervisor.sweeper.answering_since = time.monotonic() - 1000
+        supervisor.kill_the_hung()
+        assert process.wait(10) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.communicate()
+        supervisor.database.dispose()
 
 
 def died(rows: Database, child: Child, job_id: str, iteration: int) -> None:
