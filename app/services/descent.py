@@ -39,7 +39,7 @@ SLOTS = ("momentum", "amsgrad", "centered")
 
 def retry(session: Session, storage: Storage, job_id: str, request_id: str) -> Job:
     """The same job again, from the newest checkpoint that can be read."""
-    parent = jobs.get(session, job_id)
+    parent = jobs.get(session, job_id, keep=True)
     if parent.state == JobState.SUCCEEDED:
         raise Conflict("a job that succeeded has nothing to try again; it can be forked")
     if parent.state not in TERMINAL:
@@ -61,7 +61,7 @@ def fork(
 ) -> Job:
     """A job that was the other one before iteration n, and goes its own way from there."""
     asked = read(raw)
-    parent, n = jobs.get(session, job_id), asked.iteration
+    parent, n = jobs.get(session, job_id, keep=True), asked.iteration
     if n > parent.iteration:
         raise Conflict(
             f"the job has recorded {parent.iteration} iterations, so it cannot be forked at {n}"

@@ -77,9 +77,12 @@ def among(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
     return {job.id: job for job in session.scalars(query)}
 
 
-def get(session: Session, job_id: str) -> Job:
-    """One job; raises ``NotFound``."""
-    job = session.scalar(select(Job).where(Job.id == job_id))
+def get(session: Session, job_id: str, *, keep: bool = False) -> Job:
+    """One job; raises ``NotFound``. ``keep``: it is not deleted before this transaction ends."""
+    query = select(Job).where(Job.id == job_id)
+    if keep:
+        query = query.with_for_update(read=True, key_share=True)
+    job = session.scalar(query)
     if job is None:
         raise NotFound(f"there is no job {job_id[:64]}")
     return job
