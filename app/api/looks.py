@@ -71,7 +71,10 @@ class Looks:
         while self.next is not None:
             asked, self.next = self.next, None
             began = time.monotonic()
-            asked.found.set_result(await to_thread.run_sync(self.look, asked.job_ids))
+            try:
+                asked.found.set_result(await to_thread.run_sync(self.look, asked.job_ids))
+            except Exception as error:  # noqa: BLE001 -- no thread to be had: they are told
+                asked.found.set_exception(error)
             if asked.askers > 1:  # it is worth while to let some more come together
                 await asyncio.sleep(max(0.0, began + GATHER - time.monotonic()))
         self.task = None
