@@ -26,7 +26,7 @@ from app.api import (
 from app.api.bodies import Bodies
 from app.api.conditional import Conditional
 from app.api.context import RequestContext
-from app.api.deps import authenticated, no_nul
+from app.api.deps import authenticated, known_parameters, no_nul
 from app.api.door import Door
 from app.api.hosts import Hosts
 from app.api.keyring import Keyring
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         summary="Training as a service",
         lifespan=lifespan,
-        dependencies=[Depends(authenticated), Depends(no_nul)],
+        dependencies=[Depends(authenticated), Depends(no_nul), Depends(known_parameters)],
         redirect_slashes=False,
         # We measure ourselves (app.api.traffic), and nobody asks for its own.
         telemetry={"tracing": False, "metrics": False, "logs": False},

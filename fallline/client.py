@@ -163,7 +163,7 @@ def connected(
     timeout: float,
 ) -> Transport:
     """A transport to the service that is given, or that the environment names."""
-    url = (url or environment.url()).rstrip("/")
+    url = environment.root(url or environment.url())
     key = key or environment.key()
     return Transport(
         wire(timeout, **options(url, key)),

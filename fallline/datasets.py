@@ -15,7 +15,7 @@ from fallline.modes import M, call
 from fallline.numbers import Json, numbers
 from fallline.request import Source, segment, size_of
 
-MEDIA_TYPES = {".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/csv"}
+MEDIA_TYPES = {".tsv": "text/tab-separated-values"}
 
 # The service answers when it has read, typed and stored all rows.
 UPLOAD_SECONDS = 900.0
@@ -116,7 +116,5 @@ def path(dataset: str) -> str:
 
 
 def media_type_of(file: Path | None) -> str:
-    """The media type of a file by its ending; CSV where there is no name to go by."""
-    if file is None:
-        return "text/csv"
-    return MEDIA_TYPES.get(file.suffix.lower(), "application/octet-stream")
+    """The media type of a file by its ending: CSV, if not TSV; the service sees what it is."""
+    return MEDIA_TYPES.get(file.suffix.lower() if file else "", "text/csv")

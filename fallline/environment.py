@@ -19,11 +19,18 @@ def home() -> Path:
 def url() -> str:
     """The address of the service: FALLLINE_URL, else that of FALLLINE_HOST and FALLLINE_PORT."""
     if given := os.environ.get("FALLLINE_URL"):
-        return given.rstrip("/")
+        return root(given)
     port = os.environ.get("FALLLINE_PORT") or str(DEFAULT_PORT)
     if not port.isdecimal():
         raise FalllineError(f"FALLLINE_PORT is {port!r}, which is no port number.")
     return address(os.environ.get("FALLLINE_HOST") or DEFAULT_HOST, int(port))
+
+
+def root(url: str) -> str:
+    """Where the paths of a service begin: `url` without the `/v1` that every one of them has."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise FalllineError(f"{url!r} is no address of a service: http:// or https:// is missing.")
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def address(host: str, port: int) -> str:

@@ -114,6 +114,8 @@ def sentence(detail: ErrorDetails, model: type[BaseModel], raw: Any) -> Mistake:
         return Mistake(at, "out_of_range", f"must have at least {loc[-1] + 1} entries")
     if kind == "missing" and not at.endswith(f"/{loc[-1]}"):
         return Mistake(at, "missing", f"`{loc[-1]}` is required")
+    if kind == "too_short" and context["min_length"] == 1:
+        return Mistake(at, "out_of_range", "must have at least 1 entry")
     code, text = SENTENCES.get(kind, ("wrong_type", "is not of the expected form"))
     return Mistake(at, code, text.format(**context))
 

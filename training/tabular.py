@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.catalog import Column
-from training.mistakes import MOST, Mistake, Mistakes, escaped, unknown
+from training.mistakes import MOST, Mistake, Mistakes, escaped, nearest, unknown
 from training.stored import Encoded
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -59,7 +59,7 @@ def mistakes(columns: Sequence[Column], inputs: list[Any]) -> Iterator[Mistake]:
             for name in row:
                 if name not in names:
                     at = f"/{i}/{escaped(name)}"
-                    yield Mistake(at, "unknown_column", unknown(name, list(names)))
+                    yield Mistake(at, "unknown_column", not_taken(name, names, row))
             for name, column in names.items():
                 at = f"/{i}/{escaped(name)}"
                 if name in row:
@@ -98,6 +98,13 @@ def unfit(column: Column, value: Any, at: str) -> Iterator[Mistake]:
         yield Mistake(at, "wrong_type", f"`{column.name}` must be a string")
     elif value not in column.categories:
         yield Mistake(at, "unknown_category", unknown(value, column.categories))
+
+
+def not_taken(name: str, names: dict[str, Column], row: dict[str, Any]) -> str:
+    """The sentence for a column that is none; what the row has already was not meant by it."""
+    guess = nearest(name, [known for known in names if known not in row])
+    hint = f"did you mean `{guess}`?" if guess else f"the model takes {first_of(names)}"
+    return f"`{name[:80]}`: {hint}"
 
 
 def first_of(names: dict[str, Column]) -> str:

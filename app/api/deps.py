@@ -3,11 +3,12 @@
 What asks nobody is ``async``: FastAPI would call it in a thread, which costs more than it does.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
@@ -17,12 +18,15 @@ from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.services import answers
 from app.services.keys import Principal
 from app.storage import Storage
-from training.mistakes import Mistake
+from training.mistakes import MOST, Mistake, unknown
 
 PUBLIC = frozenset(
     {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
 )
 """The only paths that need no key. A new route is closed until it is named here."""
+
+LABELLED = frozenset({("GET", "/v1/jobs")})
+"""Routes whose parameters have no fixed names: they look for unknown ones themselves."""
 
 KEY_NEEDED = "a key is needed: `Authorization: Bearer <key>`"
 bearer = HTTPBearer(auto_error=False, description="A key of the service")
@@ -81,6 +85,33 @@ async def no_nul(request: Request) -> None:
     ]
     if found:
         raise Invalid("the request has mistakes", found)
+
+
+async def known_parameters(request: Request) -> None:
+    """A parameter that a route does not take is a mistake, not something to be passed over."""
+    route = request.scope["route"]
+    if route.path in PUBLIC or (request.method, route.path) in LABELLED:
+        return
+    known = [*parameters(route.dependant)]
+    found = [
+        Mistake(f"/{name[:80]}", "unknown_field", f"{not_taken(name, known)} (query parameter)")
+        for name in request.query_params
+        if name not in known
+    ]
+    if found:
+        raise Invalid("the request has mistakes", found[:MOST])
+
+
+def parameters(dependant: Dependant) -> Iterator[str]:
+    """The names of the query parameters of a route and of all that it depends on."""
+    yield from (field.alias for field in dependant.query_params)
+    for below in dependant.dependencies:
+        yield from parameters(below)
+
+
+def not_taken(name: str, known: Sequence[str]) -> str:
+    """The sentence for a parameter that there is none of; most routes take none at all."""
+    return unknown(name, known) if known else f"`{name[:80]}`: there are no parameters here"
 
 
 def allowed(scope: str) -> Callable[[Request], Coroutine[Any, Any, Principal]]:

@@ -157,7 +157,7 @@ class Arrival:
         with refused(), disk_full_is_told():
             if self.size == 0:
                 if (made_with := compressed(piece)) is not None:
-                    raise BadFile("not_text", f"this is a {made_with} file; send it as text")
+                    raise BadFile("not_text", f"this is a {made_with} file; send it as CSV")
                 if "utf-16" in (self.encoding, mark(piece)):
                     self.watch = None  # half of its bytes are NUL; looked at when it is decoded
             if self.watch is not None:

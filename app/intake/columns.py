@@ -1,6 +1,7 @@
 """What is in each column: its kind, its statistics, its categories."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from app.intake.text import Bounds
 
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "Null", "null")
 """Cells without a value, after spaces around them are taken away."""
 BOOLEANS = {"true", "false"}
@@ -112,6 +114,10 @@ class Profile:
             and bool(self.distinct)
             and all(float(text).is_integer() for text in self.distinct)
         )
+
+    def commas(self) -> bool:
+        """Whether every text is a number with a decimal comma, as far as they are known."""
+        return bool(self.distinct) and all(map(DECIMAL_COMMA.fullmatch, self.distinct))
 
     def categories(self) -> dict[str, int]:
         """Distinct texts in order, and how often each occurs; booleans in small letters."""

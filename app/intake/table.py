@@ -41,6 +41,9 @@ MANY_ROWS = 20
 """From so many rows on, a text that is different in most of them is no category."""
 
 
+COMMAS = "they look like numbers with a decimal comma, and numbers have a decimal point"
+
+
 class Written(NamedTuple):
     """What the second reading learns."""
 
@@ -88,10 +91,11 @@ def why_ignored(profile: Profile, wishes: Wishes, bounds: Bounds) -> str | None:
         return f"ignored: it holds texts of more than {LONGEST_CATEGORY} characters"
     if profile.many or len(profile.categories()) > bounds.categories:
         count = f"over {bounds.classes}" if profile.many else str(len(profile.distinct))
-        return (
+        note = (
             f"ignored: {count} distinct texts are more than the {bounds.categories} that a "
             "category may have"
         )
+        return f"{note}; {COMMAS}" if profile.commas() else note
     if profile.present >= MANY_ROWS and 2 * len(profile.categories()) > profile.present:
         return "ignored: most of its texts are different ones, so they name rows"
     return None

@@ -11,7 +11,8 @@ import typer
 
 from fallline.commands.connection import connected
 from fallline.commands.inputs import STDIN
-from fallline.commands.output import Form, OutputOption, Printer, Row
+from fallline.commands.output import Form, OutputOption, Printer, Row, plain, printable
+from fallline.commands.several import Several
 from fallline.datasets import Dataset
 
 datasets = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -52,6 +53,9 @@ def upload(
             media_type=media_type,
         )
     Printer(output).rows([row(made)])
+    for each in made.schema["columns"]:
+        if (note := each.get("note")) and each["name"] not in (ignore or ()):
+            typer.echo(printable(f"column {each['name']}: {note}"), err=True)
 
 
 @datasets.command("list")
@@ -94,10 +98,10 @@ def preview(
 @datasets.command()
 def delete(dataset: DatasetsArgument) -> None:
     """Delete data sets."""
+    several = Several()
     with connected() as client:
-        for one in dataset:
-            client.datasets.delete(one)
-            typer.echo(f"{one} is deleted.", err=True)
+        several.delete(dataset, client.datasets.delete)
+    several.concluded()
 
 
 def readable(file: str) -> Path:
@@ -131,5 +135,8 @@ def column(document: dict[str, Any]) -> Row:
 
 
 def preview_rows(document: dict[str, Any]) -> list[Row]:
-    """The rows of a preview."""
-    return [Row(each, each) for each in document["data"]]
+    """The rows of a preview, with true and false as predictions take them."""
+    return [
+        Row(each, {k: plain(v) if isinstance(v, bool) else v for k, v in each.items()})
+        for each in document["data"]
+    ]

@@ -14,6 +14,9 @@ import typer
 
 STDIN = "-"
 
+# The cells that an upload takes for missing values.
+MISSING = frozenset({"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "Null", "null"})
+
 
 def text_of(file: str) -> str:
     """The text of a file, or of stdin for `-`."""
@@ -77,11 +80,31 @@ def value_of(text: str) -> Any:
         return text
 
 
+def cell_of(text: Any) -> Any:
+    """A cell of a CSV file as an upload reads it: a number, true or false, missing, or text."""
+    if not isinstance(text, str):  # a line with too few or too many of them
+        return text
+    cell = text.strip()
+    if cell in MISSING:
+        return None
+    return value_of(cell.lower() if cell.lower() in {"true", "false"} else cell)
+
+
+def without(columns: Sequence[str], rows: list[Any]) -> list[Any]:
+    """The rows without these columns; rows that name no columns stay as they are."""
+    return [
+        {name: cell for name, cell in row.items() if name not in columns}
+        if isinstance(row, dict)
+        else row
+        for row in rows
+    ]
+
+
 def inputs_of(file: str) -> list[Any]:
     """The rows to predict: a JSON list, an object with `inputs`, or a CSV file with a header."""
     if Path(file).suffix.lower() == ".csv":
         rows = csv.DictReader(io.StringIO(text_of(file)))
-        return [{name: value_of(cell) for name, cell in row.items()} for row in rows]
+        return [{name: cell_of(cell) for name, cell in row.items()} for row in rows]
     found = json_of(file)
     if isinstance(found, dict):
         found = found.get("inputs")

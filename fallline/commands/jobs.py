@@ -13,6 +13,7 @@ from fallline.commands.connection import connected
 from fallline.commands.inputs import specification
 from fallline.commands.output import Form, OutputOption, Printer, Row, flat, plain
 from fallline.commands.plan import show_plan
+from fallline.commands.several import Several
 from fallline.commands.watch import concluded, watched
 from fallline.job import Job, JobRef
 
@@ -143,9 +144,13 @@ def spoken(value: float | None) -> float | str | None:
 
 
 def each(jobs: Iterable[str], verb: str, output: Form) -> None:
-    """Do one thing to each job and show what they are then."""
+    """Do one thing to each job and show what they are then; one that refuses stops no other."""
+    several = Several()
     with connected() as client:
-        Printer(output).rows(row(getattr(client.jobs.at(job), verb)()) for job in jobs)
+        done = several.each(jobs, lambda job: row(getattr(client.jobs.at(job), verb)()))
+        if (first := next(done, None)) is not None:
+            Printer(output).rows(itertools.chain([first], done))
+    several.concluded()
 
 
 @jobs.command()
@@ -175,10 +180,10 @@ def retry(job: JobsArgument, output: OutputOption = Form.TABLE) -> None:
 @jobs.command()
 def delete(job: JobsArgument) -> None:
     """Delete jobs that have ended, with all that they recorded."""
+    several = Several()
     with connected() as client:
-        for one in job:
-            client.jobs.at(one).delete()
-            typer.echo(f"{one} is deleted.", err=True)
+        several.delete(job, lambda one: client.jobs.at(one).delete())
+    several.concluded()
 
 
 def row(job: Job) -> Row:

@@ -9,7 +9,7 @@ import typer
 
 from fallline.answers import Predictions
 from fallline.commands.connection import connected
-from fallline.commands.inputs import inputs_of
+from fallline.commands.inputs import inputs_of, without
 from fallline.commands.output import Form, OutputOption, Printer, Row
 from fallline.models import Model
 
@@ -44,10 +44,13 @@ def predict(
         str, typer.Argument(metavar="[FILE]", help="Rows as JSON or .csv; - is stdin.")
     ] = "-",
     version: Annotated[int | None, typer.Option(min=1, help="Default: the newest.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A column of FILE to leave out; may be repeated.")
+    ] = None,
     output: OutputOption = Form.TABLE,
 ) -> None:
     """Ask a model about the rows in FILE: a JSON list, or a CSV file with a header line."""
-    rows = inputs_of(file)
+    rows = without(ignore or (), inputs_of(file))
     with connected() as client:
         if model.startswith(JOB_PREFIX) and version is None:
             said = client.jobs.at(model).predict(rows)

@@ -17,7 +17,8 @@ from fallline.screen import Advance, Screen
 def watched(job: Job) -> Job:
     """The job once it has ended. Ctrl-C leaves it alone and ends the command."""
     screen = Screen(Console(stderr=True, highlight=False, emoji=False))
-    typer.echo(f"{job.id} is {job.state}; Ctrl-C stops watching, not the job.", err=True)
+    hint = "" if job.ended else "; Ctrl-C stops watching, not the job"
+    typer.echo(f"{job.id} is {job.state}{hint}.", err=True)
     try:
         with screen.progress(job.progress.iterations) as advance:
             look_on(job, screen, advance)

@@ -51,3 +51,16 @@ def test_the_key_is_the_environments_before_the_files(
     assert environment.key() == "from-file"
     monkeypatch.setenv("FALLLINE_API_KEY", "from-environment")
     assert environment.key() == "from-environment"
+
+
+def test_the_version_at_the_end_of_an_address_is_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FALLLINE_URL", "http://127.0.0.1:8000/v1/")
+    assert environment.url() == "http://127.0.0.1:8000"
+
+
+def test_an_address_without_its_scheme_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FALLLINE_URL", "127.0.0.1:8000")
+    with pytest.raises(FalllineError, match="http:// or https:// is missing"):
+        environment.url()

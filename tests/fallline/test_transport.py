@@ -34,9 +34,9 @@ def test_a_service_that_is_not_there_is_unreachable(at_once: None) -> None:
         client.jobs.get("job_1")
 
 
-def test_an_address_that_is_none_is_unreachable(at_once: None) -> None:
-    with Client("nonsense", "secret") as client, pytest.raises(Unreachable, match="nonsense"):
-        client.ready()
+def test_an_address_that_is_none_is_told_at_once() -> None:
+    with pytest.raises(FalllineError, match="'nonsense' is no address of a service"):
+        Client("nonsense", "secret")
 
 
 def test_the_key_goes_with_every_request(ask: Ask) -> None:

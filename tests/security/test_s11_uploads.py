@@ -44,7 +44,7 @@ def streamed(service: Service, pieces: Iterator[bytes], size: int, **headers: st
         (b"x,y\n", b'"' * MEGABYTE, "line 2: is longer than the 1000000 bytes allowed"),
         (b"", b"name," * 200_000, "line 1: has more than the 2000 columns allowed"),
         (b"x,y\n1,2\n", b"\0" * MEGABYTE, "line 3: holds a NUL byte, so it is no text"),
-        (b"\x1f\x8b", b"x" * MEGABYTE, "this is a gzip file; send it as text"),
+        (b"\x1f\x8b", b"x" * MEGABYTE, "this is a gzip file; send it as CSV"),
     ],
     ids=["a line", "a first line", "quotes", "columns", "NUL", "gzip"],
 )

@@ -183,7 +183,7 @@ MODEL: dict[str, tuple[Any, str, str, str]] = {
         model(block(), LINEAR),
         "/model/layers/0/layers",
         "out_of_range",
-        "must have at least 1 entries",
+        "must have at least 1 entry",
     ),
     "layer of a block that does not fit": (
         model(CONV, block("flatten", CONV), LINEAR),
@@ -291,7 +291,7 @@ MODEL: dict[str, tuple[Any, str, str, str]] = {
         "shape_mismatch",
         "layer 1 (linear): an orthogonal start of 6000×6000 would take too long",
     ),
-    "no layer": (digits(model=[]), "/model", "out_of_range", "must have at least 1 entries"),
+    "no layer": (digits(model=[]), "/model", "out_of_range", "must have at least 1 entry"),
     "nothing to train": (
         {
             **inline(dataset={"x": [1.0, 2.0], "y": [1.0, 2.0]}, loss="mse_loss"),

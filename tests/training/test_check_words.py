@@ -173,7 +173,7 @@ SINGLE: dict[str, tuple[Any, str, str, str]] = {
         digits(schedule={"type": "multi_step", "milestones": []}),
         "/schedule/milestones",
         "out_of_range",
-        "must have at least 1 entries",
+        "must have at least 1 entry",
     ),
     "a cycle without its top": (
         digits(schedule="one_cycle"),

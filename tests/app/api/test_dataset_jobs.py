@@ -118,6 +118,16 @@ ROW: dict[str, Any] = {"age": 40, "city": "Oslo", "member": True, "income": 50}
                 "/inputs/1/city": ["missing", "is required; null stands for a missing value"],
             },
         ),
+        (
+            # Nearest is `city`, which the row has: it was not meant.
+            {**ROW, "cit": "Oslo"},
+            {
+                "/inputs/1/cit": [
+                    "unknown_column",
+                    "`cit`: the model takes age, city, member, income",
+                ]
+            },
+        ),
         ({**ROW, "age": "40"}, {"/inputs/1/age": ["wrong_type", "`age` must be a number"]}),
         ({**ROW, "age": True}, {"/inputs/1/age": ["wrong_type", "`age` must be a number"]}),
         (

@@ -90,7 +90,7 @@ def test_every_mistake_of_a_key_is_pointed_at(api: Service) -> None:
     ("body", "pointer", "sentence"),
     [
         ({}, "/scopes", "is required"),
-        ({"scopes": []}, "/scopes", "must have at least 1 entries"),
+        ({"scopes": []}, "/scopes", "must have at least 1 entry"),
         ({"scopes": "read"}, "/scopes", "must be a list"),
         ({"scopes": [1]}, "/scopes/0", "must be a string"),
         ({"scopes": ["read"] * 21}, "/scopes", "must have at most 20 entries"),

@@ -178,3 +178,25 @@ def test_nothing_of_a_refused_specification_is_kept(api: Service) -> None:
     before = api.http.get("/v1/jobs", params={"limit": 1}).json()["data"]
     api.http.post("/v1/jobs", json={**TINY, "seed": -1})
     assert api.http.get("/v1/jobs", params={"limit": 1}).json()["data"] == before
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer", "sentence"),
+    [
+        ("/v1/datasets?limi=1", "/limi", "`limi`: did you mean `limit`? (query parameter)"),
+        ("/v1/catalog?part=x", "/part", "`part`: there are no parameters here (query parameter)"),
+        ("/v1/jobs/job_x/metrics?point=5", "/point", "`point`: did you mean `points`?"),
+    ],
+)
+def test_a_parameter_that_a_route_does_not_take_is_a_mistake(
+    path: str, pointer: str, sentence: str, api: Service
+) -> None:
+    answer = api.http.get(path)
+    assert answer.status_code == 422, answer.text
+    code, message = mistakes(answer, "invalid_request")[pointer]
+    assert code == "unknown_field"
+    assert message.startswith(sentence)
+
+
+def test_a_probe_may_add_what_it_likes(api: Service) -> None:
+    assert api.http.get("/healthz?now=1").status_code == 200

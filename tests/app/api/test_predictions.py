@@ -90,7 +90,7 @@ def test_logits_come_when_they_are_asked_for(service: Service, digits: Document)
         ([[1.0], None], "/inputs/1", "must be a row of numbers"),
         ([[True]], "/inputs/0", "must be a row of numbers"),
         ([[10**400]], "/inputs/0", "must be a row of numbers"),
-        ([], "/inputs", "must have at least 1 entries"),
+        ([], "/inputs", "must have at least 1 entry"),
         ("1.0", "/inputs", "must be a list"),
     ],
 )

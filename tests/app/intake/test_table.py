@@ -260,3 +260,13 @@ def test_what_is_too_large_is_refused_where_it_becomes_so() -> None:
         taken(text, bounds=Bounds(features=17))
     many = "x,y\n" + "".join(f"{i},c{i}\n" for i in range(1_001))
     assert refused(many)[1] == "`y` has more than 1000 distinct texts: no classes"
+
+
+def test_numbers_with_a_decimal_comma_are_told_from_other_texts() -> None:
+    price = "\n".join(f"{n},5;{n % 3};{n % 2}" for n in range(101))
+    found = taken(f"price;size;y\n{price}\n")
+    assert found.reading.notes["price"].endswith(
+        "they look like numbers with a decimal comma, and numbers have a decimal point"
+    )
+    word = price.replace(",5", ",five")
+    assert "comma" not in taken(f"price;size;y\n{word}\n").reading.notes["price"]

@@ -71,3 +71,25 @@ def test_a_preview_shows_rows(scripted: Scripted, form: str) -> None:
     rows = {"data": [{"a": 1, "b": "red"}, {"a": 2, "b": "=1+1"}]}
     fallline, _ = scripted({"GET /v1/datasets/ds_1/preview": [Answer(200, rows)]})
     assert "red" in fallline("datasets", "preview", "ds_1", "-o", form).out
+
+
+def test_what_becomes_of_a_column_is_told_with_the_upload(
+    scripted: Scripted, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.xlsx").write_text("a,b\n1,x\n")
+    left_out = {"name": "c", "role": "ignored", "kind": "text", "note": "ignored: too many texts"}
+    made = {**DATASET, "schema": {"columns": [left_out, {**left_out, "name": "d"}]}}
+    fallline, script = scripted({UPLOAD: [Answer(201, made)]})
+    options = ["--target", "b", "--ignore", "d", "-o", "id"]
+    said = fallline("datasets", "upload", f"{tmp_path}/rows.xlsx", *options)
+    assert (said.out, said.err) == ("ds_1\n", "column c: ignored: too many texts\n")
+    # What it is, the service sees: it has the better words for a spreadsheet.
+    assert script.header("Content-Type") == ["text/csv"]
+
+
+def test_a_preview_has_true_and_false_as_predictions_take_them(scripted: Scripted) -> None:
+    answer = Answer(200, {"data": [{"member": True, "word": "yes"}]})
+    fallline, _ = scripted({"GET /v1/datasets/ds_1/preview": [answer, answer]})
+    for form in ("table", "csv"):
+        said = fallline("datasets", "preview", "ds_1", "-o", form)
+        assert said.out.splitlines()[1].replace(",", " ").split() == ["true", "yes"]

@@ -226,3 +226,23 @@ def test_the_exit_codes_are_in_the_help(terminal: Terminal) -> None:
     assert all(f"\n    {code:>3}  " in shown for code in (0, 1, 2, 3, 4, 5, 130))
     guide = (Path(__file__).parents[3] / "docs/client.md").read_text()
     assert all(f"\n| {code} |" in guide for code in (0, 1, 2, 3, 4, 5, 130))
+
+
+def test_a_job_that_refuses_stops_no_other(scripted: Scripted) -> None:
+    ended = Answer(409, {"detail": "it has ended", "code": "state_conflict"})
+    fallline, script = scripted(
+        {
+            "POST /v1/jobs/job_1/cancel": [ended],
+            "POST /v1/jobs/job_2/cancel": [job("cancelled", id="job_2")],
+        }
+    )
+    said = fallline("jobs", "cancel", "job_1", "job_2", "-o", "id")
+    assert (said.code, said.out) == (4, "job_2\n")
+    assert said.err.startswith("fallline: job_1: it has ended")
+    assert len(script.asked) == 2
+
+
+def test_a_key_that_is_refused_is_told_once(scripted: Scripted) -> None:
+    fallline, script = scripted({"DELETE /v1/jobs/job_1": [Answer(401, {"detail": "no"})]})
+    assert fallline("jobs", "delete", "job_1", "job_2").code == 4
+    assert len(script.asked) == 1

@@ -44,3 +44,12 @@ def test_models_are_listed_by_name(scripted: Scripted) -> None:
     )
     assert fallline("models", "list", "-o", "id").out == "m\n"
     assert fallline("models", "show", "m", "-o", "csv").out.splitlines()[1].startswith("m,3,job_1")
+
+
+def test_a_file_that_was_uploaded_can_be_asked_about(scripted: Scripted, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,y,z,goal\n, NA ,TRUE,red\n")
+    said = Answer(200, {"model": "m", "version": 1, "predictions": [{"value": [1.5]}]})
+    fallline, script = scripted({"POST /v1/models/m/predict": [said]})
+    asked = fallline("predict", "m", f"{tmp_path}/rows.csv", "--ignore", "goal")
+    assert asked.code == 0, asked.err
+    assert b'"inputs":[{"x":null,"y":null,"z":true}]' in script.requests[0].body
