@@ -11,6 +11,8 @@ from training.mistakes import Mistake, unknown
 
 PARAMETERS = ("limit", "after", "state", "name")
 LABEL = "metadata."
+STATES = (*JobState, "cancelling")
+"""Those of the contract. A cancel is done at once (docs/adr/0003), so no job is ever cancelling."""
 
 State = Annotated[str | None, Query(description="One state or several, with commas between them.")]
 Name = Annotated[str | None, Query(description="The name of the job.")]
@@ -27,9 +29,9 @@ def filters(request: Request, state: State = None, name: Name = None) -> Filters
             wrong.append(Mistake(f"/{parameter}", "unknown_field", f"{sentence} (query parameter)"))
     states = None if state is None else state.split(",")
     wrong += [
-        Mistake("/state", "unknown_name", f"{unknown(one, list(JobState))} (query parameter)")
+        Mistake("/state", "unknown_name", f"{unknown(one, STATES)} (query parameter)")
         for one in states or ()
-        if one not in set(JobState)
+        if one not in STATES
     ]
     if wrong:
         raise Invalid("the request has mistakes", wrong)

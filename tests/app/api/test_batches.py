@@ -102,6 +102,7 @@ def test_a_list_is_filtered_by_state_name_and_metadata(tenant: Connect, api: Ser
     client.post(f"/v1/jobs/{first['id']}/cancel")
     assert names(client, "state=queued") == ["n2", "n1"]
     assert names(client, "state=cancelled,running") == ["n0"]
+    assert names(client, "state=cancelling") == []
     assert names(client, "name=n1") == ["n1"]
     assert names(client, "metadata.team=a") == ["n2", "n0"]
     assert names(client, "metadata.team=a&metadata.x=1&state=queued") == ["n2"]
