@@ -56,8 +56,19 @@ class Memory:
 
 def estimate(plan: Plan) -> Memory:
     """The memory of a job when it needs the most."""
-    moments = (reading, drawing, feeding, backward, updating, evaluating)
-    return max((moment(plan) for moment in moments), key=lambda memory: memory.total)
+    return max(moments(plan), key=lambda memory: memory.total)
+
+
+def parts(plan: Plan) -> dict[str, int]:
+    """Each part when it is the largest, by name. That is not at the same moment for all of them, so
+    together they may be more than the job ever needs."""
+    found = [asdict(memory) for memory in moments(plan)]
+    return {name: max(memory[name] for memory in found) for name in found[0]}
+
+
+def moments(plan: Plan) -> list[Memory]:
+    """The memory at each of the moments that may need the most."""
+    return [of(plan) for of in (reading, drawing, feeding, backward, updating, evaluating)]
 
 
 def reading(plan: Plan) -> Memory:

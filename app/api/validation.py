@@ -1,7 +1,6 @@
 """The answer of ``POST /v1/jobs/validate``, as a document."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 from app.api.schemas import Document
@@ -34,7 +33,8 @@ class FlopsDocument(Document):
 
 
 class MemoryDocument(Document):
-    """Bytes at the peak of the job, and what they are for; ``total`` is the sum."""
+    """``total``: bytes that the job needs at its peak. The parts: what bytes are for, each when it
+    is the largest; not all are so at once, so together they are more than the total."""
 
     total: int
     parameters: int
@@ -95,7 +95,7 @@ def validation_document(found: Validation) -> ValidationDocument:
         parameters=plan.parameter_count,
         flops_per_iteration=found.forward_flops + found.backward_flops,
         flops=FlopsDocument(forward=found.forward_flops, backward=found.backward_flops),
-        memory=MemoryDocument(total=found.memory.total, **asdict(found.memory)),
+        memory=MemoryDocument(total=found.memory, **found.memory_parts),
         iterations=plan.iterations,
         epochs=round(plan.epoch(plan.iterations), 3),
         batch_size=plan.batch_size,

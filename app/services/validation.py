@@ -10,7 +10,6 @@ from app.services.jobs import checked
 from app.tables import Job
 from training import flops, memory
 from training.check import Limits
-from training.memory import Memory
 from training.plan import Plan
 
 RECENT = 5
@@ -40,12 +39,14 @@ class Pace(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """A plan with its numbers. ``flops``: of an iteration, forward and backward."""
+    """A plan with its numbers. ``flops``: of an iteration, forward and backward. ``memory``: bytes
+    at the peak, ``memory_parts`` each part at its own."""
 
     plan: Plan
     forward_flops: int
     backward_flops: int
-    memory: Memory
+    memory: int
+    memory_parts: dict[str, int]
     device: str
     pace: Pace
     warnings: list[str]
@@ -61,7 +62,8 @@ def validate(session: Session, raw: Any, limits: Limits) -> Validation:
         plan,
         batch * flops.forward(plan),
         batch * flops.backward(plan),
-        memory.estimate(plan),
+        memory.estimate(plan).total,
+        memory.parts(plan),
         device,
         pace(session, plan, device),
         warnings(plan, present),
@@ -96,8 +98,8 @@ def pace(session: Session, plan: Plan, device: str) -> Pace:
 
 def calibrated(plan: Plan, device: str) -> float:
     """Seconds an iteration should take: arithmetic, memory traffic, and calling the kernels."""
-    needed = memory.estimate(plan)
-    moved = PASSES * 4 * plan.parameter_count + 3 * needed.activations
+    activations = memory.parts(plan)["activations"]
+    moved = PASSES * 4 * plan.parameter_count + 3 * activations
     layers = len(plan.parameters) + len(plan.layers)
     called = BASE[device] + A_LAYER[device] * layers
     return called + flops.iteration(plan) / SPEED[device] + moved * STREAM[device]
