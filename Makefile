@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHE := $(CURDIR)/$(VENV)/cache
 CODE := app worker training fallline migrations tests benchmarks docs
+# Test processes at once: a service takes its time to start, and leaves a core to others meanwhile.
+JOBS ?= 2
 TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 
 # Each of these tools would otherwise write to the home folder, to /tmp or beside the source.
@@ -44,12 +46,12 @@ test: $(VENV)/.dev ## Everything CI runs: format, lint, types, imports, tests
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --cache-dir $(CACHE)/imports --no-logo
 	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try the HTTP contract with 10 000 requests that differ every time
 	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
-	$(BIN)/pytest tests/app/api/test_contract.py --cases 10000 --first-seed $$(date +%s) $(ARGS)
+	$(BIN)/pytest tests/app/api/test_contract.py --numprocesses 0 --cases 10000 --first-seed $$(date +%s) $(ARGS)
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what the linter can

@@ -14,6 +14,9 @@ from training.catalog.optimizers import OPTIMIZERS
 from training.check import UNLIMITED, Limits, check
 from training.optimizers import RULES
 
+# In one process, for the measurement that they share takes half a minute.
+pytestmark = pytest.mark.xdist_group("memory")
+
 
 @pytest.fixture(scope="module")
 def peaks() -> dict[str, int]:
