@@ -37,7 +37,7 @@ DIGITS: Mapping[str, Any] = {
     "metrics": ["accuracy"],
     "optimizer": {"type": "sgd", "lr": 0.1, "momentum": 0.9},
     "batch_size": 64,
-    "iterations": 10_000,
+    "iterations": 40_000,
     "seed": 0,
 }
 
