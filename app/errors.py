@@ -6,6 +6,7 @@ ServiceError
 ├── Forbidden           403  the key lacks the scope
 │   └── ForeignOrigin        a page of another origin asks
 ├── NotFound            404  no such thing, or it belongs to another tenant
+│   └── UnknownJob           no such job
 ├── NotAcceptable       406  none of the forms that the client takes is had
 ├── TooSlow             408  the body did not come in time
 ├── Conflict            409  the state forbids it
@@ -86,6 +87,13 @@ class NotFound(ServiceError):
 
     status = HTTPStatus.NOT_FOUND
     code = "not_found"
+
+
+class UnknownJob(NotFound):
+    """There is no such job, or it belongs to another tenant."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job {job_id[:64]}")
 
 
 class NotAcceptable(ServiceError):

@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from app.api.schemas import JobDocument, job_document
 from app.db import Database
-from app.errors import NotFound
+from app.errors import UnknownJob
 from app.services import jobs
 from app.services.glances import Glance, glance
 from app.services.standing import Standing, standings
@@ -98,7 +98,7 @@ class Looks:
 def seen(job_id: str, job: Job | None, standing: Standing | None) -> Look | Exception:
     """One job, or why it cannot be seen."""
     if job is None or standing is None:
-        return NotFound(f"there is no job {job_id[:64]}")
+        return UnknownJob(job_id)
     try:
         return Look(glance(job), written(job_document(job, standing)))
     except Exception as error:  # noqa: BLE001 -- it is raised again by each who asked

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app import life, queue
 from app.db import after_commit, clock
-from app.errors import NotFound
+from app.errors import UnknownJob
 from app.services import counters, events
 from app.tables import HELD, TERMINAL, Job, JobState
 
@@ -17,7 +17,7 @@ def lock(session: Session, job_id: str) -> Job:
     query = select(Job).where(Job.id == job_id).with_for_update()
     job = session.scalar(query.execution_options(populate_existing=True))
     if job is None:
-        raise NotFound(f"there is no job {job_id[:64]}")
+        raise UnknownJob(job_id)
     return job
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import queue
 from app.db import after_commit
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Invalid, UnknownJob
 from app.ids import new_id
 from app.services import datasets, events, quotas
 from app.services.pages import Page, page
@@ -84,7 +84,7 @@ def get(session: Session, job_id: str, *, keep: bool = False) -> Job:
         query = query.with_for_update(read=True, key_share=True)
     job = session.scalar(query)
     if job is None:
-        raise NotFound(f"there is no job {job_id[:64]}")
+        raise UnknownJob(job_id)
     return job
 
 
