@@ -5,7 +5,7 @@ who claim work.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -90,6 +90,11 @@ def clock_on_sqlite(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
     """The format in which SQLAlchemy stores times, so that text compares like time."""
     plus = compiler.process(element.clauses, **kw)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({plus}) || ' seconds')"
+
+
+Look = Callable[[], AbstractContextManager[Session]]
+"""Opens a transaction that only reads. Whoever is given one closes it before the work that follows
+on what was read."""
 
 
 class Base(DeclarativeBase):

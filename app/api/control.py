@@ -1,15 +1,18 @@
 """What a job is told to do."""
 
-from fastapi import Response
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Response
 
 from app.api.answers import Router
 from app.api.body import Body, described
-from app.api.deps import RequestId, SettingsDep, StorageDep, Writing
+from app.api.deps import BeforeDep, RequestId, SettingsDep, StorageDep, Writing
 from app.api.jobs import document
 from app.api.openapi import refusals
 from app.api.schemas import JobDocument
 from app.services import control, descent
-from app.services.descent import Fork
+from app.services.descent import Fork, Heir
 
 router = Router(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 
@@ -34,14 +37,38 @@ def resume(job_id: str, session: Writing) -> JobDocument:
     return document(session, control.resume(session, job_id))
 
 
+async def retrying(
+    job_id: str, before: BeforeDep, storage: StorageDep, request_id: RequestId
+) -> AsyncIterator[Heir]:
+    """What a retry takes over, until it is kept."""
+    heir = await before(lambda look: descent.retry(look, storage, job_id, request_id))
+    with descent.unless_kept(storage, heir):
+        yield heir
+
+
 @router.post("/retry", status_code=202, operation_id="retry_job", responses=refusals(409))
 def retry(
-    job_id: str, session: Writing, storage: StorageDep, request_id: RequestId, response: Response
+    heir: Annotated[Heir, Depends(retrying, scope="function")], session: Writing, response: Response
 ) -> JobDocument:
     """A new job that goes on where a failed or cancelled one was last saved."""
-    job = descent.retry(session, storage, job_id, request_id)
+    job = descent.keep(session, heir)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return document(session, job)
+
+
+async def forking(
+    job_id: str,
+    body: Body,
+    before: BeforeDep,
+    storage: StorageDep,
+    settings: SettingsDep,
+    request_id: RequestId,
+) -> AsyncIterator[Heir]:
+    """What a fork takes over, until it is kept."""
+    limits = settings.limits
+    heir = await before(lambda look: descent.fork(look, storage, job_id, body, limits, request_id))
+    with descent.unless_kept(storage, heir):
+        yield heir
 
 
 @router.post(
@@ -52,15 +79,9 @@ def retry(
     responses=refusals(409),
 )
 def fork(
-    job_id: str,
-    body: Body,
-    session: Writing,
-    storage: StorageDep,
-    settings: SettingsDep,
-    request_id: RequestId,
-    response: Response,
+    heir: Annotated[Heir, Depends(forking, scope="function")], session: Writing, response: Response
 ) -> JobDocument:
     """A new job from the state before an update of this one, with another specification."""
-    job = descent.fork(session, storage, job_id, body, settings.limits, request_id)
+    job = descent.keep(session, heir)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return document(session, job)

@@ -4,21 +4,24 @@ What asks nobody is ``async``: FastAPI would call it in a thread, which costs mo
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Query, Request, Security
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.db import Database
+from app.db import Database, Look
 from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.services import answers
 from app.services.keys import Principal
 from app.storage import Storage
 from training.mistakes import MOST, Mistake, unknown
+
+T = TypeVar("T")
 
 PUBLIC = frozenset(
     {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
@@ -172,6 +175,35 @@ def get_keeping(request: Request, database: DatabaseDep, principal: Trainer) -> 
     with database.session(principal.tenant_id) as session:
         begin(request, session, principal)
         yield session
+
+
+class Before:
+    """What a route reads and reckons before its transaction, which holds others up: in a turn to
+    read, and not at all when the request was answered before."""
+
+    def __init__(self, request: Request, database: Database, principal: Principal) -> None:
+        self.attempt: answers.Attempt | None = getattr(request.state, "attempt", None)
+        self.tenant_id = principal.tenant_id
+        self.look: Look = partial(database.session, principal.tenant_id, write=False)
+
+    async def __call__(self, work: Callable[[Look], T]) -> T:
+        """The result of the work, which opens its transactions itself."""
+        return await to_thread.run_sync(self.unless_answered, work, limiter=READERS)
+
+    def unless_answered(self, work: Callable[[Look], T]) -> T:
+        """The same, in a thread."""
+        if self.attempt is not None:
+            with self.look() as session:
+                answers.recall(session, self.tenant_id, self.attempt)
+        return work(self.look)
+
+
+async def get_before(request: Request, database: DatabaseDep, principal: Trainer) -> Before:
+    """Given to a dependency that a route names ahead of its session."""
+    return Before(request, database, principal)
+
+
+BeforeDep = Annotated[Before, Depends(get_before)]
 
 
 def begin(request: Request, session: Session, principal: Principal) -> None:

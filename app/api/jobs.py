@@ -1,8 +1,9 @@
 """Jobs: submit, look, change, delete."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api.accept import JSON
@@ -11,6 +12,7 @@ from app.api.body import Body, described
 from app.api.conditional import must_match
 from app.api.deps import (
     After,
+    BeforeDep,
     Limit,
     Planning,
     Reader,
@@ -31,6 +33,7 @@ from app.services.batches import Batch
 from app.services.changes import JobChanges
 from app.services.standing import standings
 from app.tables import Job
+from training.plan import Plan
 from training.spec import JobSpec
 
 router = Router(prefix="/v1/jobs", tags=["jobs"])
@@ -91,22 +94,35 @@ def documents(session: Session, rows: Sequence[Job]) -> list[JobDocument]:
     return [job_document(job, found[job.id]) for job in rows]
 
 
+async def planned(body: Body, before: BeforeDep, settings: SettingsDep) -> Plan:
+    """What the specification of a new job says."""
+    return await before(lambda look: jobs.planned(look, body, settings.limits))
+
+
+async def all_planned(body: Body, before: BeforeDep, settings: SettingsDep) -> list[Plan]:
+    """What those of a batch say."""
+    return await before(lambda look: batches.planned(look, body, settings.limits))
+
+
 @router.post("", status_code=202, operation_id="create_job", openapi_extra=CREATE)
 def create(
-    body: Body, session: Writing, settings: SettingsDep, request_id: RequestId, response: Response
+    plan: Annotated[Plan, Depends(planned)],
+    session: Writing,
+    request_id: RequestId,
+    response: Response,
 ) -> JobDocument:
     """Queues a job; every mistake of a bad specification comes back at once."""
-    job = jobs.create(session, body, settings.limits, request_id)
+    job = jobs.create(session, plan, request_id)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return document(session, job)
 
 
 @router.post("/batch", status_code=202, operation_id="create_jobs", openapi_extra=BATCH)
 def create_batch(
-    body: Body, session: Writing, settings: SettingsDep, request_id: RequestId
+    plans: Annotated[list[Plan], Depends(all_planned)], session: Writing, request_id: RequestId
 ) -> JobBatch:
     """Queues up to 1 000 jobs in one transaction: all of them, or none."""
-    created = batches.create(session, body, settings.limits, request_id)
+    created = batches.create(session, plans, request_id)
     return JobBatch(data=documents(session, created))
 
 

@@ -6,7 +6,7 @@ answer become durable together, or neither does. A twin that comes meanwhile wai
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -39,6 +39,25 @@ class Known(Exception):
         self.body = answer.body
 
 
+def recall(session: Session, tenant_id: str, attempt: Attempt) -> None:
+    """A look before the work, which waits for nobody and takes no key. Raises as ``begin`` does."""
+    named = select(IdempotentAnswer).filter_by(tenant_id=tenant_id, key=attempt.key)
+    kept = IdempotentAnswer.created_at >= clock(-KEPT_SECONDS)
+    answer = session.scalar(named.where(kept))
+    if answer is not None:
+        known(answer, attempt)
+
+
+def known(answer: IdempotentAnswer, attempt: Attempt) -> NoReturn:
+    """Raises what is to be answered instead of acting."""
+    if answer.request_sha256 != attempt.request_sha256:
+        raise Invalid(
+            "the Idempotency-Key was used for another request",
+            code="idempotency_key_reused",
+        )
+    raise Known(answer)
+
+
 def begin(session: Session, tenant_id: str, attempt: Attempt) -> None:
     """First in the transaction: takes the key. Raises ``Known``, or ``Invalid`` when the key was
     used for something else."""
@@ -52,13 +71,7 @@ def begin(session: Session, tenant_id: str, attempt: Attempt) -> None:
         .returning(IdempotentAnswer.key)
     )
     if taken is None:
-        answer = session.scalars(select(IdempotentAnswer).filter_by(**row)).one()
-        if answer.request_sha256 != attempt.request_sha256:
-            raise Invalid(
-                "the Idempotency-Key was used for another request",
-                code="idempotency_key_reused",
-            )
-        raise Known(answer)
+        known(session.scalars(select(IdempotentAnswer).filter_by(**row)).one(), attempt)
     attempt.tenant_id, attempt.session = tenant_id, session
 
 

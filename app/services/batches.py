@@ -1,12 +1,13 @@
 """Many jobs at once: all of them, or none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 from sqlalchemy.orm import Session
 
+from app.db import Look
 from app.errors import Invalid
 from app.ids import new_id
 from app.services import datasets, jobs
@@ -29,11 +30,11 @@ class Batch(Section):
     changes: Annotated[list[dict[str, Any]], Some] | None = None
 
 
-def create(session: Session, raw: Any, limits: Limits, request_id: str) -> list[Job]:
-    """New jobs, in the order given; raises ``Invalid`` with the mistakes of all of them."""
+def planned(look: Look, raw: Any, limits: Limits) -> list[Plan]:
+    """What new jobs would do, in the order given; raises ``Invalid`` with the mistakes of all."""
     batch, plans = read(raw), list[Plan]()
     wrong: dict[Mistake, None] = {}
-    stored = cache(datasets.resolver(session))
+    stored = cache(datasets.asker(look))
     for number, spec in enumerate(specifications(batch)):
         try:
             plans.append(jobs.checked(spec, limits, stored))
@@ -43,6 +44,11 @@ def create(session: Session, raw: Any, limits: Limits, request_id: str) -> list[
             break
     if wrong:
         raise Invalid("the batch has mistakes", list(wrong)[:MOST], code="invalid_specification")
+    return plans
+
+
+def create(session: Session, plans: Sequence[Plan], request_id: str) -> list[Job]:
+    """New jobs, in the order given, queued."""
     ids = sorted(new_id("job") for _ in plans)  # those of one millisecond are in no order
     created = [jobs.new(plan, request_id, job_id) for plan, job_id in zip(plans, ids, strict=True)]
     jobs.enqueue(session, created, None)

@@ -1,6 +1,6 @@
 """Uploaded data: kept, listed, shown, deleted; and what jobs need to know of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.db import Database, after_commit
+from app.db import Database, Look, after_commit
 from app.errors import Conflict, NotFound, Unavailable
 from app.ids import new_id
 from app.services import quotas
@@ -105,18 +105,8 @@ def table(row: Dataset) -> Table:
     )
 
 
-def resolver(session: Session) -> Resolver:
-    """Tells ``training.check`` of the tenant's data sets."""
-
-    def resolve(dataset_id: str) -> Table | None:
-        row = locked(session, dataset_id)
-        return None if row is None else table(row)
-
-    return resolve
-
-
 def looker(session: Session) -> Resolver:
-    """The same for who only looks: nothing is locked."""
+    """Tells ``training.check`` of the tenant's data sets."""
 
     def resolve(dataset_id: str) -> Table | None:
         row = session.scalar(select(Dataset).where(Dataset.id == dataset_id))
@@ -125,29 +115,45 @@ def looker(session: Session) -> Resolver:
     return resolve
 
 
-def keeper(session: Session) -> Resolver:
-    """Tells of the data sets of jobs that were accepted before, for new jobs on them."""
-    return lambda dataset_id: still_there(locked(session, dataset_id))
+def asker(look: Look) -> Resolver:
+    """The same for work that may take long: no transaction is open but to ask."""
+
+    def resolve(dataset_id: str) -> Table | None:
+        with look() as session:
+            return looker(session)(dataset_id)
+
+    return resolve
 
 
 def finder(session: Session) -> Resolver:
-    """The same, for a look."""
-    by_id = select(Dataset)
-    return lambda dataset_id: still_there(session.scalar(by_id.where(Dataset.id == dataset_id)))
+    """Tells of the data sets of jobs that were accepted before."""
+    look = looker(session)
+    return lambda dataset_id: there(look(dataset_id))
 
 
-def locked(session: Session, dataset_id: str) -> Dataset | None:
-    """A data set that is not deleted before this transaction, and the job it adds, are there."""
-    query = select(Dataset).where(Dataset.id == dataset_id)
-    return session.scalar(query.with_for_update(read=True, key_share=True))
+def still(look: Look) -> Resolver:
+    """``finder`` for work that may take long."""
+    ask = asker(look)
+    return lambda dataset_id: there(ask(dataset_id))
 
 
-def still_there(row: Dataset | None) -> Table:
+def hold(session: Session, dataset_ids: Collection[str]) -> None:
+    """Data sets that new jobs need: they are not deleted before this transaction, and the jobs it
+    adds, are there. Raises ``Conflict`` when one was deleted since it was looked at; they never
+    change."""
+    query = select(Dataset.id).where(Dataset.id.in_(dataset_ids)).order_by(Dataset.id)
+    held = session.scalars(query.with_for_update(read=True, key_share=True)).all()
+    if len(held) < len(dataset_ids):
+        sentence = "a data set that is needed was deleted just now"
+        raise Conflict(sentence, code="dataset_deleted")
+
+
+def there(found: Table | None) -> Table:
     """Jobs that have ended outlive their data, and then cannot be computed again."""
-    if row is None:
+    if found is None:
         sentence = "the data set that this job was trained on has been deleted"
         raise Conflict(sentence, code="dataset_deleted")
-    return table(row)
+    return found
 
 
 def named_in(spec: JobSpec) -> str | None:

@@ -1,16 +1,18 @@
 """New jobs that go on where another one was: a retry on its course, a fork on another."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 from sqlalchemy.orm import Session
 
+from app.db import Look
 from app.errors import Conflict, Invalid
 from app.ids import new_id
 from app.services import datasets, inheritance, jobs, lineage
 from app.storage import Storage
-from app.tables import TERMINAL, Intervention, Job, JobState
+from app.tables import TERMINAL, Checkpoint, Intervention, Job, JobState
 from training.catalog.words import Section
 from training.check import Limits
 from training.merge import merged
@@ -37,37 +39,57 @@ SLOTS = ("momentum", "amsgrad", "centered")
 """Arguments of optimizers that are off when 0 or false, and need a slot of the state when on."""
 
 
-def retry(session: Session, storage: Storage, job_id: str, request_id: str) -> Job:
+class Heir(NamedTuple):
+    """A job that goes on where its parent was, with all that it takes over, ready to be kept.
+
+    What is recorded never changes, and neither does a job that has ended: what was read of the
+    parent still holds when the heir is kept, if only the parent is still there.
+    """
+
+    job: Job
+    parent_id: str
+    interventions: list[Intervention]
+    checkpoints: list[Checkpoint]
+    reason: str
+
+
+def retry(look: Look, storage: Storage, job_id: str, request_id: str) -> Heir:
     """The same job again, from the newest checkpoint that can be read."""
-    parent = jobs.get(session, job_id, keep=True)
-    if parent.state == JobState.SUCCEEDED:
-        raise Conflict("a job that succeeded has nothing to try again; it can be forked")
-    if parent.state not in TERMINAL:
-        raise Conflict(f"a job that is {parent.state} has not ended; there is nothing to retry")
-    log = lineage.interventions(session, [job_id])[job_id]
-    plan = lineage.legs(parent, log, datasets.keeper(session))[-1].plan
-    saved = inheritance.newest_readable(session, storage, parent)
-    begins = max([saved, *(leg["until"] for leg in parent.lineage)])
-    heir = descendant(plan, parent, begins, request_id)
-    heir.retry_of, heir.lineage = parent.id, parent.lineage
-    heir.labels, heir.priority = parent.labels, parent.priority
-    reason = f"retry of {parent.id} from iteration {saved}"
-    settle(session, storage, parent, heir, [lineage.spoken(row) for row in log], saved, reason)
-    return heir
+    with look() as session:
+        parent = jobs.get(session, job_id)
+        if parent.state == JobState.SUCCEEDED:
+            raise Conflict("a job that succeeded has nothing to try again; it can be forked")
+        if parent.state not in TERMINAL:
+            raise Conflict(f"a job that is {parent.state} has not ended; there is nothing to retry")
+        log = lineage.interventions(session, [job_id])[job_id]
+        plan = lineage.legs(parent, log, datasets.finder(session))[-1].plan
+        saved = inheritance.checkpoints(session, parent, parent.iteration)
+    readable = inheritance.from_readable(storage, saved)
+    last = readable[0].iteration if readable else 0
+    begins = max([last, *(leg["until"] for leg in parent.lineage)])
+    job = descendant(plan, parent, begins, request_id)
+    job.retry_of, job.lineage = parent.id, parent.lineage
+    job.labels, job.priority = parent.labels, parent.priority
+    reason = f"retry of {parent.id} from iteration {last}"
+    said = [lineage.spoken(row) for row in log]
+    return prepared(look, storage, parent, job, said, readable, reason)
 
 
 def fork(
-    session: Session, storage: Storage, job_id: str, raw: Any, limits: Limits, request_id: str
-) -> Job:
+    look: Look, storage: Storage, job_id: str, raw: Any, limits: Limits, request_id: str
+) -> Heir:
     """A job that was the other one before iteration n, and goes its own way from there."""
     asked = read(raw)
-    parent, n = jobs.get(session, job_id, keep=True), asked.iteration
-    if n > parent.iteration:
-        raise Conflict(
-            f"the job has recorded {parent.iteration} iterations, so it cannot be forked at {n}"
-        )
-    log = [lineage.spoken(r) for r in lineage.interventions(session, [job_id])[job_id]]
-    stored = datasets.keeper(session)
+    n = asked.iteration
+    with look() as session:
+        parent = jobs.get(session, job_id)
+        if n > parent.iteration:
+            raise Conflict(
+                f"the job has recorded {parent.iteration} iterations, so it cannot be forked at {n}"
+            )
+        log = [lineage.spoken(r) for r in lineage.interventions(session, [job_id])[job_id]]
+        saved = inheritance.checkpoints(session, parent, n)
+    stored = datasets.still(look)
     before = lineage.plan(parent.spec, [], stored)
     base = parent.spec | {"metadata": parent.labels, "priority": parent.priority}
     after = forked_plan(base, asked.changes, limits, stored)
@@ -79,12 +101,53 @@ def fork(
         raise Invalid(
             "the fork is over", [Mistake("/changes/iterations", "out_of_range", sentence)]
         )
-    heir = descendant(plan, parent, n, request_id)
-    heir.forked_from = {"job": parent.id, "iteration": n}
-    heir.lineage = lineage.descent(parent, log, n)
+    job = descendant(plan, parent, n, request_id)
+    job.forked_from = {"job": parent.id, "iteration": n}
+    job.lineage = lineage.descent(parent, log, n)
     reason = f"forked from {parent.id} at iteration {n}"
-    settle(session, storage, parent, heir, inherited, n, reason)
-    return heir
+    return prepared(look, storage, parent, job, inherited, saved, reason)
+
+
+def prepared(
+    look: Look,
+    storage: Storage,
+    parent: Job,
+    job: Job,
+    log: Sequence[Row],
+    saved: Sequence[Checkpoint],
+    reason: str,
+) -> Heir:
+    """All that is written of a new job, but for its series; its files are there already."""
+    with look() as session:
+        job.latest, job.best = inheritance.extremes(session, parent, job)
+    job.interventions = len(log)
+    interventions = [
+        Intervention(id=new_id("int"), tenant_id=job.tenant_id, job_id=job.id, number=n, **entry)
+        for n, entry in enumerate(log, start=1)
+    ]
+    files = inheritance.shared(storage, saved, job)
+    return Heir(job, parent.id, interventions, files, reason)
+
+
+def keep(session: Session, heir: Heir) -> Job:
+    """Queues the new job with all it takes over; raises ``NotFound`` when its parent is gone."""
+    parent = jobs.get(session, heir.parent_id, keep=True)
+    jobs.enqueue(session, [heir.job], heir.reason)
+    session.add_all([*heir.interventions, *heir.checkpoints])
+    inheritance.take_series(session, parent, heir.job)
+    session.flush()
+    session.refresh(heir.job)
+    return heir.job
+
+
+@contextmanager
+def unless_kept(storage: Storage, heir: Heir) -> Iterator[Heir]:
+    """Removes the files again when the transaction fails that was to name them."""
+    try:
+        yield heir
+    except BaseException:
+        inheritance.forget(storage, heir.checkpoints)
+        raise
 
 
 def read(raw: Any) -> Fork:
@@ -161,27 +224,3 @@ def descendant(plan: Plan, parent: Job, begins: int, request_id: str) -> Job:
         dataset_id=parent.dataset_id,
         execution=parent.execution,
     )
-
-
-def settle(
-    session: Session,
-    storage: Storage,
-    parent: Job,
-    heir: Job,
-    log: Sequence[Row],
-    last: int,
-    reason: str,
-) -> None:
-    """Keeps the new job with its interventions, series and checkpoints up to ``last``."""
-    heir.interventions = len(log)
-    jobs.enqueue(session, [heir], reason)
-    session.add_all(
-        Intervention(
-            id=new_id("int"), tenant_id=heir.tenant_id, job_id=heir.id, number=number, **entry
-        )
-        for number, entry in enumerate(log, start=1)
-    )
-    inheritance.take_series(session, parent, heir, heir.iteration)
-    inheritance.take_checkpoints(session, storage, parent, heir, last)
-    session.flush()
-    session.refresh(heir)

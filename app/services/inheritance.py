@@ -1,113 +1,103 @@
-"""What a new job takes over from one that is there: series and checkpoints, as its own."""
+"""What a new job takes over from one that is there: series and checkpoints, as its own.
 
-from collections.abc import Iterator
-from functools import partial
+Files are proved and given their second names, and series are read, before the transaction that
+keeps the job. In it rows are written, and the database copies the series by itself.
+"""
+
+from collections.abc import Sequence
+from itertools import dropwhile
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import insert, literal, select
 from sqlalchemy.orm import Session
 
-from app.db import after_rollback
 from app.ids import new_id
 from app.numbers import speakable
+from app.services import metrics
 from app.storage import DamagedFile, Storage
 from app.tables import Checkpoint, Job, MetricChunk
-from app.tables.columns import Floats
+from app.tables.columns import head
 from training.catalog.metrics import rises
 
-AT_ONCE = 64
-"""Chunks that are copied at once."""
+Values = dict[str, Any]
 
 
-def take_series(session: Session, parent: Job, heir: Job, end: int) -> None:
-    """Copies what was recorded before iteration ``end``, with its latest and its best values."""
-    latest: dict[str, Any] = {}
-    best: dict[str, Any] = {}
+def take_series(session: Session, parent: Job, heir: Job) -> None:
+    """Copies what was recorded before the heir's first iteration."""
+    chunk, end = MetricChunk, heir.iteration
+    count = (end - chunk.first_iteration + chunk.stride - 1) // chunk.stride
+    copied = {
+        "tenant_id": literal(heir.tenant_id),
+        "job_id": literal(heir.id),
+        "series": chunk.series,
+        "first_iteration": chunk.first_iteration,
+        "stride": chunk.stride,
+        "values": head(chunk.values, count),
+    }
+    inherited = select(*copied.values()).where(
+        chunk.job_id == parent.id, chunk.series.in_(heir.series), chunk.first_iteration < end
+    )
+    session.execute(insert(chunk).from_select(list(copied), inherited))
+
+
+def extremes(session: Session, parent: Job, heir: Job) -> tuple[Values, Values]:
+    """The latest and the best values of what the heir takes over; NaN is never best."""
+    latest, best = Values(), Values()
+    before = metrics.Selection(before=heir.iteration)
     for name in heir.series:
         lowest = highest = np.float32(np.nan)
-        for rows in chunks(session, parent.id, name, end):
-            session.add_all(
-                MetricChunk(
-                    tenant_id=heir.tenant_id,
-                    job_id=heir.id,
-                    series=name,
-                    first_iteration=row.first_iteration,
-                    stride=row.stride,
-                    values=values,
-                )
-                for row, values in rows
-            )
-            session.flush()
-            for _, values in rows:
-                latest[name] = speakable(float(values[-1]))
-                lowest = np.fmin(lowest, np.fmin.reduce(values))
-                highest = np.fmax(highest, np.fmax.reduce(values))
+        for part in metrics.stretches(session, parent.id, name, before):
+            if len(part.values):
+                latest[name] = speakable(float(part.values[-1]))
+                lowest = np.fmin(lowest, np.fmin.reduce(part.values))
+                highest = np.fmax(highest, np.fmax.reduce(part.values))
         if not np.isnan(lowest):
             best[name] = speakable(float(highest if rises(name) else lowest))
-    session.execute(update(Job).where(Job.id == heir.id).values(latest=latest, best=best))
+    return latest, best
 
 
-def chunks(
-    session: Session, job_id: str, name: str, end: int
-) -> Iterator[list[tuple[MetricChunk, Floats]]]:
-    """The chunks of a series, some at a time, with their values before iteration ``end``."""
-    after = -1
-    while True:
-        rows = session.scalars(
-            select(MetricChunk)
-            .where(
-                MetricChunk.job_id == job_id,
-                MetricChunk.series == name,
-                MetricChunk.first_iteration > after,
-                MetricChunk.first_iteration < end,
-            )
-            .order_by(MetricChunk.first_iteration)
-            .limit(AT_ONCE)
-        ).all()
-        if not rows:
-            return
-        yield [(row, row.values[: -(-(end - row.first_iteration) // row.stride)]) for row in rows]
-        after = rows[-1].first_iteration
+def checkpoints(session: Session, job: Job, last: int) -> Sequence[Checkpoint]:
+    """A job's checkpoints up to iteration ``last``, newest first."""
+    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.iteration <= last)
+    return session.scalars(query.order_by(Checkpoint.iteration.desc())).all()
 
 
-def take_checkpoints(session: Session, storage: Storage, parent: Job, heir: Job, last: int) -> None:
-    """The parent's checkpoints up to iteration ``last``, under names of their own.
+def from_readable(storage: Storage, rows: Sequence[Checkpoint]) -> Sequence[Checkpoint]:
+    """The newest checkpoint that can be read, and those before it; none: the start needs none."""
+    return list(dropwhile(lambda row: not storage.whole(row.location, row.sha256), rows))
+
+
+def shared(storage: Storage, rows: Sequence[Checkpoint], heir: Job) -> list[Checkpoint]:
+    """The heir's own checkpoints, whose files are the parent's under second names.
 
     One whose file is gone (the parent trains, and thins them out) is left out.
     """
-    for row in checkpoints(session, parent, last):
-        try:
-            location = storage.share("ckpt", row.location)
-        except DamagedFile:
-            continue
-        after_rollback(session, partial(forget, storage, location))
-        session.add(
-            Checkpoint(
-                id=new_id("ckpt"),
-                tenant_id=heir.tenant_id,
-                job_id=heir.id,
-                iteration=row.iteration,
-                location=location,
-                sha256=row.sha256,
-                size=row.size,
+    found = list[Checkpoint]()
+    try:
+        for row in rows:
+            try:
+                location = storage.share("ckpt", row.location)
+            except DamagedFile:
+                continue
+            found.append(
+                Checkpoint(
+                    id=new_id("ckpt"),
+                    tenant_id=heir.tenant_id,
+                    job_id=heir.id,
+                    iteration=row.iteration,
+                    location=location,
+                    sha256=row.sha256,
+                    size=row.size,
+                )
             )
-        )
+    except BaseException:
+        forget(storage, found)
+        raise
+    return found
 
 
-def forget(storage: Storage, location: str, session: Session) -> None:
-    """Removes a file that no row names, for the transaction has failed."""
-    storage.delete(location)
-
-
-def newest_readable(session: Session, storage: Storage, job: Job) -> int:
-    """The iteration of the newest checkpoint that can be read; 0: the start needs none."""
-    rows = checkpoints(session, job, job.iteration)
-    whole = (row.iteration for row in rows if storage.whole(row.location, row.sha256))
-    return next(whole, 0)
-
-
-def checkpoints(session: Session, job: Job, last: int) -> list[Checkpoint]:
-    """A job's checkpoints up to iteration ``last``, newest first."""
-    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.iteration <= last)
-    return list(session.scalars(query.order_by(Checkpoint.iteration.desc())))
+def forget(storage: Storage, rows: Sequence[Checkpoint]) -> None:
+    """Removes files that no row names."""
+    for row in rows:
+        storage.delete(row.location)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import queue
-from app.db import after_commit
+from app.db import Look, after_commit
 from app.errors import Conflict, Invalid, UnknownJob
 from app.ids import new_id
 from app.services import datasets, events, quotas
@@ -23,9 +23,14 @@ from training.plan import Plan
 from training.stored import Resolver
 
 
-def create(session: Session, raw: Any, limits: Limits, request_id: str) -> Job:
-    """A new job, queued; raises ``Invalid`` with every mistake of the specification."""
-    job = new(checked(raw, limits, datasets.resolver(session)), request_id)
+def planned(look: Look, raw: Any, limits: Limits) -> Plan:
+    """What a new job would do; raises ``Invalid`` with every mistake of the specification."""
+    return checked(raw, limits, datasets.asker(look))
+
+
+def create(session: Session, plan: Plan, request_id: str) -> Job:
+    """A new job, queued."""
+    job = new(plan, request_id)
     enqueue(session, [job], None)
     return job
 
@@ -62,6 +67,9 @@ def new(plan: Plan, request_id: str, job_id: str | None = None, **columns: Any) 
 def enqueue(session: Session, created: Sequence[Job], reason: str | None) -> None:
     """Keeps new jobs, tells their logs, and rings once. Every new job comes through here."""
     quotas.admit(session, len(created))
+    needed = {job.dataset_id for job in created if job.dataset_id is not None}
+    if needed:
+        datasets.hold(session, needed)
     data = {"state": JobState.QUEUED, "reason": reason, "attempt": 0}
     log = [events.first(job, "state", data) for job in created]
     session.add_all(created)

@@ -45,6 +45,29 @@ def entry_on_sqlite(element: entry, compiler: SQLCompiler, **kw: Any) -> str:
     return f"(SELECT value FROM json_each({column}) WHERE json_each.key = {key})"  # noqa: S608 -- names of a column and a parameter
 
 
+class head(FunctionElement[Floats]):  # noqa: N801 -- reads as the SQL function it is
+    """The first so many values of an array; all of it, where there are no more."""
+
+    inherit_cache = True
+
+    def __init__(self, values: Any, count: Any) -> None:
+        super().__init__(values, count)
+
+
+@compiles(head, "postgresql")
+def head_on_postgresql(element: head, compiler: SQLCompiler, **kw: Any) -> str:
+    """A slice."""
+    values, count = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({values})[1:{count}]"
+
+
+@compiles(head, "sqlite")
+def head_on_sqlite(element: head, compiler: SQLCompiler, **kw: Any) -> str:
+    """Four bytes each."""
+    values, count = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"substr({values}, 1, 4 * ({count}))"
+
+
 class FloatArray(TypeDecorator[Floats]):
     """float32 values: ``real[]`` on PostgreSQL (readable in SQL), little-endian bytes on SQLite."""
 

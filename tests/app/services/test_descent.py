@@ -1,6 +1,7 @@
 """Which arguments a fork cannot turn on or off; whom it takes over stays until it has."""
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,12 @@ def test_a_job_is_not_deleted_before_another_has_taken_it_over(
             jobs.delete(session, storage, job_id)
 
     deleting = threading.Thread(target=delete)
+    heir = descent.retry(partial(rows.session, write=False), storage, job_id, "req_1")
     with rows.session() as session:
-        heir = descent.retry(session, storage, job_id, "req_1")
+        kept = descent.keep(session, heir)
         deleting.start()
         deleting.join(0.3)
         assert deleting.is_alive()
     deleting.join()
     with rows.session(write=False) as session:
-        assert jobs.get(session, heir.id).retry_of == job_id
+        assert jobs.get(session, kept.id).retry_of == job_id
