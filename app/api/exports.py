@@ -12,12 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import structlog
 from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import ClientDisconnect
 
 from app.db import Database
+from app.errors import NotFound
 from app.services import jobs, metrics
-from app.services.metrics import Selection
+from app.services.metrics import Curves, Selection
 from app.services.points import Points
+
+log = structlog.get_logger()
 
 CSV, ARROW = "text/csv", "application/vnd.apache.arrow.stream"
 PAGE = 16_384
@@ -37,12 +43,24 @@ class Source(NamedTuple):
         """What is recorded by now, a page at a time, all series to the same iteration."""
         selection: Selection | None = self.selection
         while selection is not None:
-            with self.database.session(self.tenant_id, write=False) as session:
-                job = jobs.get(session, self.job_id)
-                page = metrics.read(session, job, self.names, selection, PAGE)
+            page = self.page(selection)
             yield page.series
             after = page.next_after
             selection = None if after is None else selection._replace(after=after)
+
+    def page(self, selection: Selection) -> Curves:
+        """One page; raises ``ClientDisconnect`` when the job is gone or the database away.
+
+        The answer has begun, so nothing can be said any more but by breaking off: a file that ended
+        in order would be taken for the whole.
+        """
+        try:
+            with self.database.session(self.tenant_id, write=False) as session:
+                job = jobs.get(session, self.job_id)
+                return metrics.read(session, job, self.names, selection, PAGE)
+        except (NotFound, SQLAlchemyError) as error:
+            log.warning("file broken off", job_id=self.job_id, reason=type(error).__name__)
+            raise ClientDisconnect from error
 
 
 def as_csv(source: Source) -> Iterator[str]:

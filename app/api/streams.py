@@ -113,7 +113,9 @@ async def told(teller: Teller, watcher: Watcher, job_id: str, place: Place) -> A
     """The story from a place on, to its end.
 
     It breaks off when the key is revoked, the job deleted or the process about to end: who comes
-    again is answered. While the database is away it is silent, and goes on when it is back.
+    again is answered. While the database is away it tells nothing, and goes on when it is back; but
+    the door lets nothing out, not even a keep-alive, while nobody can say whether the key is still
+    valid, so a stream breaks off at the first one, after ``KEEP_ALIVE`` seconds of silence.
     """
     yield BEGIN
     spoken_at = time.monotonic()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 from typing import Any
 
@@ -22,13 +23,18 @@ CSV, ARROW = "text/csv", "application/vnd.apache.arrow.stream"
 @pytest.fixture(scope="session")
 def recorded(api: Service) -> tuple[str, np.ndarray[Any, Any]]:
     """A job with a long loss that has a spike, a NaN and an infinity, and some validation."""
-    job_id = posted(api, TINY)
     values = np.random.default_rng(0).normal(size=LENGTH).astype(np.float32)
     values[[123_456, 77_777, 150_000, 160_000]] = [1e4, np.nan, np.inf, -np.inf]
     series = {"loss": (0, 1, values), "validation_loss": (500, 500, values[500::500])}
-    with database_of(api) as database, database.session() as session:
+    return long_job(api, series), values
+
+
+def long_job(service: Service, series: dict[str, tuple[int, int, np.ndarray[Any, Any]]]) -> str:
+    """A job that ended with these series: of each its first iteration, its stride, its values."""
+    job_id = posted(service, TINY)
+    with database_of(service) as database, database.session() as session:
         job = session.get_one(Job, job_id)
-        job.series, job.iteration, job.state = list(series), LENGTH, "succeeded"
+        job.series, job.iteration, job.state = list(series), len(series["loss"][2]), "succeeded"
         for name, (origin, stride, found) in series.items():
             for start in range(0, len(found), 1024):
                 session.add(
@@ -41,7 +47,7 @@ def recorded(api: Service) -> tuple[str, np.ndarray[Any, Any]]:
                         values=found[start : start + 1024],
                     )
                 )
-    return job_id, values
+    return job_id
 
 
 def file(service: Service, job_id: str, media_type: str, **query: Any) -> httpx2.Response:
@@ -147,6 +153,24 @@ def test_a_file_holds_what_was_selected(
         ]
     else:
         assert pa.ipc.open_stream(content).read_all()["iteration"].to_pylist() == [16_001, 16_002]
+
+
+@pytest.mark.parametrize("media_type", [CSV, ARROW])
+def test_a_file_of_a_job_that_is_deleted_meanwhile_is_broken_off(
+    media_type: str, api: Service
+) -> None:
+    job_id = long_job(api, {"loss": (0, 1, np.zeros(2_000_000, dtype=np.float32))})
+    where, asked = f"/v1/jobs/{job_id}/metrics", {"Accept": media_type}
+    with api.http.stream("GET", where, headers=asked) as answer:
+        parts = answer.iter_raw(1)
+        next(parts)  # and no more: what is not taken is not yet written
+        assert api.http.delete(f"/v1/jobs/{job_id}").status_code == 204
+        with pytest.raises(httpx2.RemoteProtocolError):
+            list(parts)
+    said = api.processes[0].log.read_text()
+    about = [json.loads(line) for line in said.splitlines() if job_id in line]
+    assert [line["event"] for line in about] == ["file broken off"]
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("media_type", [CSV, ARROW])
