@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from app.services import lineage, quotas, workers
 from app.tables import Intervention, Job, JobState
@@ -32,19 +32,29 @@ def standings(session: Session, jobs: Sequence[Job]) -> dict[str, Standing]:
 
 
 def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, Place]:
-    """The places of queued jobs (fairness between tenants may still reorder them)."""
+    """The places of queued jobs of one tenant, among its own."""
     if not jobs:
         return {}
-    other = aliased(Job)
-    before = or_(
-        other.priority > Job.priority, (other.priority == Job.priority) & (other.id < Job.id)
-    )
-    ahead = select(func.count()).where(other.state == JobState.QUEUED, before).scalar_subquery()
-    counted = session.execute(select(Job.id, ahead).where(Job.id.in_([job.id for job in jobs])))
-    positions = {job_id: count + 1 for job_id, count in counted}
+    found = positions(session, jobs)
     devices = workers.devices(session)
     full = at_its_limit(session, jobs[0].tenant_id)
-    return {job.id: Place(reason(job, devices, full=full), positions[job.id]) for job in jobs}
+    return {job.id: Place(reason(job, devices, full=full), found[job.id]) for job in jobs}
+
+
+def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
+    """Where in the queue each job stands: the queue is gone through once, to the last of them."""
+    last = max(jobs, key=lambda job: (-job.priority, job.id))
+    up_to_it = or_(
+        Job.priority > last.priority, (Job.priority == last.priority) & (Job.id <= last.id)
+    )
+    position = func.row_number().over(order_by=[Job.priority.desc(), Job.id])
+    queue = (
+        select(Job.id, position.label("position"))
+        .where(Job.tenant_id == last.tenant_id, Job.state == JobState.QUEUED, up_to_it)
+        .subquery()
+    )
+    query = select(queue).where(queue.c.id.in_([job.id for job in jobs]))
+    return {row.id: row.position for row in session.execute(query)}
 
 
 def at_its_limit(session: Session, tenant_id: str) -> bool:
