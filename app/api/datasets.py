@@ -42,7 +42,7 @@ class ColumnDocument(Document):
     """A column: what it was found to hold, and what becomes of it.
 
     ``categories``: of a feature, or the classes of the target; ``inputs``: how many numbers a
-    network is given for it; ``note``: why it is ignored.
+    network is given for it; ``note``: why it is ignored, or what else is to be known.
     """
 
     name: str
@@ -62,7 +62,8 @@ class SchemaDocument(Document):
 
 
 class SourceDocument(Document):
-    """What was received, and how it was read."""
+    """What was received, and how it was read. ``decimal``: a comma where the numbers of any column
+    have one."""
 
     bytes: int
     sha256: str
@@ -70,6 +71,7 @@ class SourceDocument(Document):
     delimiter: str
     quote: str
     header: bool
+    decimal: Literal[".", ","]
 
 
 class StatisticsDocument(Document):

@@ -1,7 +1,6 @@
 """What is in each column: its kind, its statistics, its categories."""
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from app.intake.dialect import Dialect
 from app.intake.text import Bounds
 
-DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "Null", "null")
 """Cells without a value, after spaces around them are taken away."""
 BOOLEANS = {"true", "false"}
@@ -28,8 +27,12 @@ def present(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(cells, pa.array(MISSING)), pa.scalar(None, pa.string()), cells)
 
 
-def numbers(cells: pa.Array) -> NDArray[np.float64] | None:
+def numbers(cells: pa.Array, decimal: str = ".") -> NDArray[np.float64] | None:
     """The cells as numbers, NaN where missing; ``None`` when one of them is no number."""
+    if decimal == ",":
+        if pointed(cells):
+            return None
+        cells = pc.replace_substring(cells, ",", ".")
     try:
         values = pc.cast(cells, pa.float64())
     except pa.ArrowInvalid:
@@ -38,9 +41,17 @@ def numbers(cells: pa.Array) -> NDArray[np.float64] | None:
     return found
 
 
+def pointed(cells: pa.Array) -> bool:
+    """Whether any cell has a point in it."""
+    return bool(pc.any(pc.match_substring(cells, ".")).as_py())
+
+
 @dataclass
 class Profile:
     """One column, as far as it was read. ``distinct`` counts texts, until there are too many.
+
+    ``decimal``: what its numbers are written with. It is a comma where ``commas`` are not between
+    the columns, and every cell is a number with it.
 
     ``square`` is the sum of squared distances from the mean, joined block by block (Chan, Golub and
     LeVeque 1979); ``too_large``: the first row whose number does not fit float32.
@@ -48,9 +59,12 @@ class Profile:
 
     name: str
     most: int
+    commas: bool = False
     present: int = 0
     missing: int = 0
     numeric: bool = True
+    decimal: str = "."
+    points: bool = False
     many: bool = False
     long: bool = False
     distinct: dict[str, int] = field(default_factory=dict)
@@ -65,7 +79,7 @@ class Profile:
         self.missing += cells.null_count
         count = len(cells) - cells.null_count
         if self.numeric:
-            values = numbers(cells)
+            values = self.values(cells)
             self.numeric = values is not None
             if values is not None and np.isfinite(values).any():
                 self.measure(values[np.isfinite(values)], self.present)
@@ -75,6 +89,15 @@ class Profile:
         self.present += count
         if not self.many and count:
             self.count(cells.drop_null())
+
+    def values(self, cells: pa.Array) -> NDArray[np.float64] | None:
+        """A block as numbers, if it is; the first comma or point decides for what follows."""
+        found = numbers(cells, self.decimal)
+        if found is None and self.commas and not self.points:
+            self.decimal = ","
+            found = numbers(cells, self.decimal)
+        self.points = self.points or (self.commas and self.decimal == "." and pointed(cells))
+        return found
 
     def measure(self, values: NDArray[np.float64], before: int) -> None:
         """Joins the moments of a block with those of the blocks before."""
@@ -112,12 +135,16 @@ class Profile:
         return (
             self.numeric
             and bool(self.distinct)
-            and all(float(text).is_integer() for text in self.distinct)
+            and all(self.number(text).is_integer() for text in self.distinct)
         )
 
-    def commas(self) -> bool:
+    def number(self, text: str) -> float:
+        """A text of a numeric column as a number."""
+        return float(text.replace(self.decimal, "."))
+
+    def looks_numeric(self) -> bool:
         """Whether every text is a number with a decimal comma, as far as they are known."""
-        return bool(self.distinct) and all(map(DECIMAL_COMMA.fullmatch, self.distinct))
+        return bool(self.distinct) and numbers(pa.array(self.distinct), ",") is not None
 
     def categories(self) -> dict[str, int]:
         """Distinct texts in order, and how often each occurs; booleans in small letters."""
@@ -131,7 +158,8 @@ class Profile:
         """Distinct whole numbers in order, and how often each occurs."""
         found: dict[int, int] = {}
         for text, count in self.distinct.items():
-            found[int(float(text))] = found.get(int(float(text)), 0) + count
+            number = int(self.number(text))
+            found[number] = found.get(number, 0) + count
         return dict(sorted(found.items()))
 
     def statistics(self, *, categorical: bool) -> dict[str, Any]:
@@ -148,6 +176,7 @@ class Profile:
         return known | {"min": self.low, "max": self.high, "mean": self.mean, "std": std}
 
 
-def profiles(names: tuple[str, ...], bounds: Bounds) -> list[Profile]:
+def profiles(dialect: Dialect, bounds: Bounds) -> list[Profile]:
     """One for every column, empty."""
-    return [Profile(name, bounds.classes) for name in names]
+    commas = dialect.delimiter != ","
+    return [Profile(name, bounds.classes, commas) for name in dialect.names]

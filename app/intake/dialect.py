@@ -5,6 +5,7 @@ import io
 import re
 from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import IO
 
 from app.intake.text import DELIMITERS, BadFile, Bounds, Encoding, Utf8, detected, too_many_columns
@@ -52,7 +53,9 @@ def dialect(file: IO[bytes], wishes: Wishes, bounds: Bounds) -> Dialect:
     quote = quote_of(sample)
     delimiter = wishes.delimiter or ("\t" if wishes.tabs else delimiter_of(sample, quote))
     rows = records(sample, delimiter, quote)
-    header = wishes.header if wishes.header is not None else not any(map(is_number, rows[0]))
+    header = wishes.header
+    if header is None:
+        header = not any(is_number(cell, delimiter) for cell in rows[0])
     if len(rows[0]) > bounds.columns:
         raise too_many_columns(bounds)
     return Dialect(encoding, delimiter, quote, header, names_of(rows[0], header=header))
@@ -85,19 +88,25 @@ def quote_of(sample: str) -> str:
 
 def delimiter_of(sample: str, quote: str) -> str:
     """The delimiter that cuts the most rows into equally many fields; then the one that makes the
-    most fields."""
-    best, best_score = ",", (0.0, 0)
+    largest part of the fields numbers (``1,5;2,5``); then the one that makes the most fields."""
+    best, best_score = ",", (0.0, 0.0, 0)
     for delimiter in DELIMITERS:
-        counts = Counter(len(row) for row in records(sample, delimiter, quote))
+        table = records(sample, delimiter, quote)
+        counts = Counter(map(len, table))
         fields, rows = counts.most_common(1)[0]
-        score = (rows / counts.total(), fields) if fields > 1 else (0.0, 0)
-        if score > best_score:
-            best, best_score = delimiter, score
+        if fields > 1:
+            numeric = sum(is_number(cell, delimiter) for row in table for cell in row)
+            cells = sum(map(len, table))
+            score = (rows / counts.total(), numeric / cells, fields)
+            best, best_score = max((best, best_score), (delimiter, score), key=itemgetter(1))
     return best
 
 
-def is_number(text: str) -> bool:
-    """Whether a cell reads as a number; ``nan`` is a missing value and no number."""
+def is_number(text: str, delimiter: str) -> bool:
+    """Whether a cell reads as a number, with a decimal comma too where none is between cells;
+    ``nan`` is a missing value and no number."""
+    if delimiter != "," and "." not in text:
+        text = text.replace(",", ".")
     try:
         return float(text) == float(text)
     except ValueError:

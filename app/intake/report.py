@@ -3,8 +3,9 @@
 from typing import Any
 
 from app.intake.columns import Profile
-from app.intake.dialect import Dialect
 from app.intake.table import Reading, Written
+
+COMMA = "its numbers were read with a decimal comma"
 
 
 def schema(reading: Reading) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def schema(reading: Reading) -> dict[str, Any]:
                 "categories": categories(reading, name, role),
                 "missing": profile.missing > 0,
                 "inputs": widths.get(name, 0),
-                "note": reading.notes.get(name),
+                "note": reading.notes.get(name) or (COMMA if comma(profile) else None),
             }
         )
     return {"columns": columns, "inputs": sum(widths.values())}
@@ -65,8 +66,14 @@ def statistics(reading: Reading, written: Written) -> dict[str, Any]:
     }
 
 
-def source(dialect: Dialect, size: int, sha256: str) -> dict[str, Any]:
+def comma(profile: Profile) -> bool:
+    """Whether a column's numbers were read with a decimal comma."""
+    return profile.numeric and profile.decimal == ","
+
+
+def source(reading: Reading, size: int, sha256: str) -> dict[str, Any]:
     """What was received, and how it was read."""
+    dialect = reading.dialect
     return {
         "bytes": size,
         "sha256": sha256,
@@ -74,4 +81,5 @@ def source(dialect: Dialect, size: int, sha256: str) -> dict[str, Any]:
         "delimiter": dialect.delimiter,
         "quote": dialect.quote,
         "header": dialect.header,
+        "decimal": "," if any(map(comma, reading.profiles.values())) else ".",
     }

@@ -25,6 +25,13 @@ from training.arrayfile import Place, layout
 from training.catalog import Column
 from training.stored import Table
 
+MANY_ROWS = 20
+"""From so many rows on, a text that is different in most of them is no category."""
+COMMAS = (
+    "they look like numbers with a decimal comma, which numbers can have where no commas are "
+    "between the columns"
+)
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -35,13 +42,6 @@ class Reading:
     profiles: dict[str, Profile]
     notes: dict[str, str]
     without_target: int
-
-
-MANY_ROWS = 20
-"""From so many rows on, a text that is different in most of them is no category."""
-
-
-COMMAS = "they look like numbers with a decimal comma, and numbers have a decimal point"
 
 
 class Written(NamedTuple):
@@ -56,7 +56,7 @@ def read(file: IO[bytes], wishes: Wishes, bounds: Bounds) -> Reading:
     for parameter, name in [("target", wishes.target), *(("ignore", n) for n in wishes.ignore)]:
         if name not in how.names:
             raise UnknownColumn(parameter, did_you_mean(name, how.names))
-    found, rows = profiles(how.names, bounds), 0
+    found, rows = profiles(how, bounds), 0
     for batch in batches(file, how, bounds):
         for profile, column in zip(found, batch.columns, strict=True):
             profile.add(present(column), rows)
@@ -95,7 +95,7 @@ def why_ignored(profile: Profile, wishes: Wishes, bounds: Bounds) -> str | None:
             f"ignored: {count} distinct texts are more than the {bounds.categories} that a "
             "category may have"
         )
-        return f"{note}; {COMMAS}" if profile.commas() else note
+        return f"{note}; {COMMAS}" if profile.looks_numeric() else note
     if profile.present >= MANY_ROWS and 2 * len(profile.categories()) > profile.present:
         return "ignored: most of its texts are different ones, so they name rows"
     return None
@@ -161,7 +161,7 @@ def write(file: IO[bytes], reading: Reading, bounds: Bounds, to: IO[bytes]) -> W
     os.pwrite(to.fileno(), header, 0)
     hashes, done = np.empty(table.rows, dtype=np.uint64), 0
     for batch in batches(file, reading.dialect, bounds):
-        block = arrays(batch, table)
+        block = arrays(batch, reading)
         count = len(block["numeric"])
         for name, values in block.items():
             put(to, places[name], values, done)
@@ -187,8 +187,9 @@ def shapes(table: Table) -> dict[str, tuple[str, tuple[int, ...]]]:
     return found
 
 
-def arrays(batch: pa.RecordBatch, table: Table) -> dict[str, NDArray[Any]]:
+def arrays(batch: pa.RecordBatch, reading: Reading) -> dict[str, NDArray[Any]]:
     """One block of rows, those with a target."""
+    table, profiles = reading.table, reading.profiles
     target = present(batch.column(table.target))
     there = pc.is_valid(target)
     batch, target = batch.filter(there), target.filter(there)
@@ -196,14 +197,14 @@ def arrays(batch: pa.RecordBatch, table: Table) -> dict[str, NDArray[Any]]:
     for column in table.columns:
         cells = present(batch.column(column.name))
         if column.kind == "numeric":
-            numeric.append(numbers(cells))
+            numeric.append(numbers(cells, profiles[column.name].decimal))
         else:
             codes.append(coded(cells, column.categories, lower=column.kind == "boolean"))
     block: dict[str, NDArray[Any]] = {
         "numeric": joined(numeric, batch.num_rows, "<f8"),
         "codes": joined(codes, batch.num_rows, "<i4"),
     }
-    values = numbers(target) if table.numbers else None
+    values = numbers(target, profiles[table.target].decimal) if table.numbers else None
     if values is not None:
         block["target"] = values
     if table.labels:

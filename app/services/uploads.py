@@ -44,7 +44,7 @@ def prepare(draft: Draft, file: File, name: str | None, wishes: Wishes, bounds: 
         reading.table.target,
         reading.table.rows,
         report.schema(reading),
-        report.source(reading.dialect, file.size, file.sha256),
+        report.source(reading, file.size, file.sha256),
         report.statistics(reading, written),
     )
     return Ready(described, stored, draft)

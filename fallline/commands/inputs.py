@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 import typer
 
 STDIN = "-"
+
+DELIMITERS = (",", ";", "\t", "|")
+DECIMAL_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 
 # The cells that an upload takes for missing values.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "Null", "null"})
@@ -80,14 +84,26 @@ def value_of(text: str) -> Any:
         return text
 
 
-def cell_of(text: Any) -> Any:
+def cell_of(text: Any, delimiter: str = ",") -> Any:
     """A cell of a CSV file as an upload reads it: a number, true or false, missing, or text."""
     if not isinstance(text, str):  # a line with too few or too many of them
         return text
     cell = text.strip()
     if cell in MISSING:
         return None
+    if delimiter != "," and DECIMAL_COMMA.fullmatch(cell):
+        return float(cell.replace(",", "."))
     return value_of(cell.lower() if cell.lower() in {"true", "false"} else cell)
+
+
+def table_of(text: str) -> list[Any]:
+    """The rows of a CSV file by the names in its header."""
+    header = text.partition("\n")[0]
+    delimiter = max(
+        DELIMITERS, key=lambda each: len(next(csv.reader([header], delimiter=each), []))
+    )
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return [{name: cell_of(cell, delimiter) for name, cell in row.items()} for row in rows]
 
 
 def without(columns: Sequence[str], rows: list[Any]) -> list[Any]:
@@ -103,8 +119,7 @@ def without(columns: Sequence[str], rows: list[Any]) -> list[Any]:
 def inputs_of(file: str) -> list[Any]:
     """The rows to predict: a JSON list, an object with `inputs`, or a CSV file with a header."""
     if Path(file).suffix.lower() == ".csv":
-        rows = csv.DictReader(io.StringIO(text_of(file)))
-        return [{name: cell_of(cell) for name, cell in row.items()} for row in rows]
+        return table_of(text_of(file))
     found = json_of(file)
     if isinstance(found, dict):
         found = found.get("inputs")

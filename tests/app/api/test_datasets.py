@@ -31,6 +31,7 @@ def test_a_table_is_described_as_it_was_received_and_understood(api: Service) ->
         "delimiter": ",",
         "quote": '"',
         "header": True,
+        "decimal": ".",
     }
     columns = {column["name"]: column for column in document["schema"]["columns"]}
     assert columns["city"] == {

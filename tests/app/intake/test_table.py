@@ -262,11 +262,54 @@ def test_what_is_too_large_is_refused_where_it_becomes_so() -> None:
     assert refused(many)[1] == "`y` has more than 1000 distinct texts: no classes"
 
 
-def test_numbers_with_a_decimal_comma_are_told_from_other_texts() -> None:
-    price = "\n".join(f"{n},5;{n % 3};{n % 2}" for n in range(101))
-    found = taken(f"price;size;y\n{price}\n")
-    assert found.reading.notes["price"].endswith(
-        "they look like numbers with a decimal comma, and numbers have a decimal point"
+# The decimal comma.
+
+
+def test_numbers_with_a_decimal_comma_are_numbers_where_no_comma_is_between_cells() -> None:
+    found = taken("size;price;y\n1;3,5;-0,5\n2; ,25 ;1\n3;NA;2,5e1\n")
+    assert {c.name: c.kind for c in found.reading.table.columns} == dict.fromkeys(
+        ("size", "price"), "numeric"
     )
+    np.testing.assert_equal(found.arrays["numeric"], [[1, 3.5], [2, 0.25], [3, np.nan]])
+    assert found.arrays["target"].tolist() == [-0.5, 1, 25]
+    assert report.source(found.reading, 0, "")["decimal"] == ","
+    notes = {c["name"]: c["note"] for c in report.schema(found.reading)["columns"]}
+    sentence = "its numbers were read with a decimal comma"
+    assert notes == {"size": None, "price": sentence, "y": sentence}
+    said = report.statistics(found.reading, found.written)["columns"]["price"]
+    assert (said["min"], said["max"]) == (0.25, 3.5)
+
+
+def test_a_column_is_of_one_kind_of_decimal_in_all_of_its_blocks() -> None:
+    whole = "1;x\n" * 1_500_000  # more than a block
+    found = taken(f"a;y\n{whole}2,5;y\n{whole}")
+    assert found.arrays["numeric"].sum() == 3_000_002.5
+    points = "1.5;1;x\n" * 800_000
+    mixed = taken(f"a;b;y\n{points}2,5;1;y\n").reading
+    assert report.schema(mixed)["columns"][0]["kind"] == "categorical"
+    assert report.source(mixed, 0, "")["decimal"] == "."
+
+
+def test_whole_numbers_with_a_decimal_comma_can_be_classes() -> None:
+    table = taken("x;y\n1;1,0\n2;2\n3;1,0\n").reading.table
+    assert (table.numbers, table.labels, table.counts) == (True, (1, 2), (2, 1))
+
+
+def test_without_a_header_too_a_decimal_comma_is_no_delimiter() -> None:
+    found = taken("1,5;2,5\n3,5;4,5\n", "column_2")
+    assert (found.reading.dialect.delimiter, found.reading.dialect.header) == (";", False)
+    assert found.arrays["numeric"].tolist() == [[1.5], [3.5]]
+
+
+@pytest.mark.parametrize("text", ["1.5;2,5", "1.234,5;3,5", "1,2,3;1,5", "1,5;five"])
+def test_what_is_not_a_number_throughout_is_text(text: str) -> None:
+    cells = "\n".join(f"{cell};{i};{i % 2}" for i, cell in enumerate(text.split(";")))
+    assert taken(f"c;x;y\n{cells}\n").reading.table.columns[0].kind == "categorical"
+
+
+def test_with_commas_between_cells_a_decimal_comma_is_text_and_that_is_said() -> None:
+    price = "\n".join(f'"{n},5",{n % 3},{n % 2}' for n in range(101))
+    note = taken(f"price,size,y\n{price}\n").reading.notes["price"]
+    assert note.endswith("which numbers can have where no commas are between the columns")
     word = price.replace(",5", ",five")
-    assert "comma" not in taken(f"price;size;y\n{word}\n").reading.notes["price"]
+    assert "comma" not in taken(f"price,size,y\n{word}\n").reading.notes["price"]

@@ -1,5 +1,6 @@
 """`fallline models …` and `fallline predict`."""
 
+import json
 from pathlib import Path
 
 from tests.fallline.commands.conftest import Scripted
@@ -14,6 +15,20 @@ def test_a_regression_has_its_values(scripted: Scripted, tmp_path: Path) -> None
     asked = fallline("predict", "a b", f"{tmp_path}/rows.csv", "--version", "2", "-o", "csv")
     assert asked.out.splitlines() == ["row,value 0", "0,1.5", "1,Infinity"]
     assert b'"inputs":[{"x":1,"y":"red"},{"x":2,"y":"blue"}]' in script.requests[0].body
+
+
+def test_a_file_of_another_dialect_is_read_as_an_upload_reads_it(
+    scripted: Scripted, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text('"a, b";n\n3,5;1\n,25;x,5\n"1,5";2.5\n')
+    said = Answer(200, {"model": "m", "version": 2, "predictions": []})
+    fallline, script = scripted({"POST /v1/models/m/predict": [said]})
+    assert fallline("predict", "m", f"{tmp_path}/rows.csv").code == 0
+    assert json.loads(script.requests[0].body)["inputs"] == [
+        {"a, b": 3.5, "n": 1},
+        {"a, b": 0.25, "n": "x,5"},
+        {"a, b": 1.5, "n": 2.5},
+    ]
 
 
 def test_a_classification_has_its_label_and_how_sure_it_is(scripted: Scripted) -> None:
