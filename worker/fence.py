@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import literal, select, update
+from sqlalchemy import ColumnElement, literal, select, update
 from sqlalchemy.orm import Session
 
 from app.db import after_rollback, clock
@@ -14,6 +14,11 @@ Claimed = TypeVar("Claimed", Job, Task)
 
 class Lost(Exception):
     """The job is no longer ours: cancelled, or given to another worker. Nothing was written."""
+
+
+def held(table: type[Job] | type[Task]) -> ColumnElement[bool]:
+    """Rows that a worker has."""
+    return table.state.in_(HELD if table is Job else (TaskState.RUNNING,))
 
 
 class Seen(NamedTuple):
@@ -71,11 +76,10 @@ def write(session: Session, claimed: Job | Task, **values: Any) -> Seen:
     before the commit.
     """
     table = type(claimed)
-    held = HELD if table is Job else (TaskState.RUNNING,)
     interventions = Job.interventions if table is Job else literal(0)
     row = session.execute(
         update(table)
-        .where(table.id == claimed.id, table.fence == claimed.fence, table.state.in_(held))
+        .where(table.id == claimed.id, table.fence == claimed.fence, held(table))
         .values(**values)
         .returning(table.state, interventions)
         .execution_options(synchronize_session=False)

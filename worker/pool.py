@@ -10,19 +10,30 @@ import time
 import structlog
 
 from app.config import Settings
+from app.tables import Job, Task
 from worker.process import die_with_parent
 
 log = structlog.get_logger()
 
 
 class Pool:
-    """One queue's consumer: ``children`` processes that train, or answer questions."""
+    """One queue's consumer: ``children`` processes that train, or answer questions.
+
+    ``works_on``: the table whose rows its children claim.
+    """
 
     def __init__(
-        self, name: str, queue: str, children: int, supervisor: str, settings: Settings
+        self,
+        name: str,
+        queue: str,
+        works_on: type[Job] | type[Task],
+        children: int,
+        supervisor: str,
+        settings: Settings,
     ) -> None:
         self.name = name
         self.queue = queue
+        self.works_on = works_on
         self.children = children
         self.supervisor = supervisor
         self.settings = settings

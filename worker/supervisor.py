@@ -20,10 +20,12 @@ from app import queue
 from app.config import Settings
 from app.db import Database, clock
 from app.ids import new_id
-from app.tables import HELD, Job, JobState, Task, Worker
+from app.services import counters
+from app.tables import HELD, Job, JobState, Task, TaskState, Worker
+from worker.fence import held
 from worker.pool import Pool
 from worker.process import alive, place
-from worker.sweeper import Sweeper, requeue, requeue_tasks
+from worker.sweeper import Sweeper, expired, requeue, requeue_tasks, waits
 
 log = structlog.get_logger()
 
@@ -44,11 +46,11 @@ class Supervisor:
         self.stopping = threading.Event()
         children = settings.worker_processes or os.cpu_count() or 1
         self.pools = [
-            Pool("training", queue.TRAINING, children, self.id, settings),
-            Pool("interactive", queue.INTERACTIVE, 1, self.id, settings),
+            Pool("training", queue.TRAINING, Job, children, self.id, settings),
+            Pool("interactive", queue.INTERACTIVE, Task, 1, self.id, settings),
         ]
         self.swept_at = 0.0
-        self.unheard_since: float | None = None
+        self.unheard_since: dict[str, float] = {}
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -96,52 +98,55 @@ class Supervisor:
             session.execute(own.values(seen_at=clock()))
 
     def kill_the_hung(self) -> None:
-        """A child of ours whose lease ran out has made no progress for the stall limit, unless the
-        database was away."""
+        """A child of ours whose lease ran out, of a job or a question, has made no progress for the
+        stall limit or does not run at all, unless the database was away."""
         if not self.sweeper.sees():
             return
-        with self.database.session(write=False) as session:
-            hung = session.scalars(
-                select(Worker)
-                .join(Job, Job.worker == Worker.id)
-                .where(
-                    Worker.supervisor == self.id,
-                    Job.state.in_(HELD),
-                    Job.lease_expires_at < clock(),
-                )
-            ).all()
-        for worker in hung:
-            log.error("worker hangs, killed", worker=worker.id, pid=worker.pid)
-            os.kill(worker.pid, signal.SIGKILL)
+        with self.database.session() as session:
+            for table in (Job, Task):
+                hung = session.scalars(
+                    select(Worker)
+                    .join(table, table.worker == Worker.id)
+                    .where(Worker.supervisor == self.id, held(table), expired(table))
+                ).all()
+                for worker in hung:
+                    log.error("worker hangs, killed", worker=worker.id, pid=worker.pid)
+                    with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                        os.kill(worker.pid, signal.SIGKILL)
+                counters.add(session, {(counters.EXPIRED, table.__name__.lower()): len(hung)})
 
     def watch(self) -> None:
-        """Restarts the training consumer when work waits beside an idle child: after a broken
-        connection Celery may stop hearing without noticing."""
-        with self.database.session(write=False) as session:
-            unheard = self.idle(session) and self.waiting(session)
-        if not unheard:
-            self.unheard_since = None
-            return
-        self.unheard_since = self.unheard_since or time.monotonic()
-        if time.monotonic() - self.unheard_since > self.settings.watchdog_seconds:
-            log.error("work waits and nobody hears: restarting the consumer")
-            self.unheard_since = None
-            self.close(self.pools[:1])
+        """Restarts a consumer when work waits beside an idle child: after a broken connection
+        Celery may stop hearing without noticing, and so does a child that is stopped."""
+        for pool in self.pools:
+            with self.database.session(write=False) as session:
+                unheard = self.idle(session, pool) and self.waiting(session, pool)
+            if not unheard:
+                self.unheard_since.pop(pool.name, None)
+                continue
+            since = self.unheard_since.setdefault(pool.name, time.monotonic())
+            if time.monotonic() - since > self.settings.watchdog_seconds:
+                log.error("work waits and nobody hears: restarting the consumer", pool=pool.name)
+                del self.unheard_since[pool.name]
+                self.close([pool])
 
-    def idle(self, session: Session) -> bool:
-        """Whether a warm training child of ours has no job."""
-        busy = select(Job.worker).where(Job.state.in_(HELD), Job.worker.is_not(None))
+    def idle(self, session: Session, pool: Pool) -> bool:
+        """Whether a warm child of a pool of ours has nothing to do."""
+        busy = select(pool.works_on.worker).where(
+            held(pool.works_on), pool.works_on.worker.is_not(None)
+        )
         query = select(Worker.id).where(
-            Worker.supervisor == self.id, Worker.pool == "training", Worker.id.not_in(busy)
+            Worker.supervisor == self.id, Worker.pool == pool.name, Worker.id.not_in(busy)
         )
         return session.scalar(query.limit(1)) is not None
 
-    def waiting(self, session: Session) -> bool:
-        """Whether a job waits that a child of ours could take."""
+    def waiting(self, session: Session, pool: Pool) -> bool:
+        """Whether something waits that a child of a pool of ours could take."""
+        if pool.works_on is Task:
+            return waits(session, Task, TaskState.QUEUED)
         device = select(Worker.device).where(Worker.supervisor == self.id)
         suits = or_(Job.device_wanted == "auto", Job.device_wanted.in_(device))
-        query = select(Job.id).where(Job.state == JobState.QUEUED, suits).limit(1)
-        return session.scalar(query) is not None
+        return waits(session, Job, JobState.QUEUED, suits)
 
     def drain(self) -> None:
         """Children finish their block, save it and give their jobs back; then all of it ends."""

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from app import queue
@@ -15,8 +15,10 @@ from app.config import Settings
 from app.db import Database, after_commit, clock
 from app.services import answers, counters
 from app.services.control import move
-from app.tables import HELD, Job, JobState, Task, TaskState, Worker
+from app.services.workers import SILENCE
+from app.tables import Job, JobState, Task, TaskState, Worker
 from worker.ends import End, lethal
+from worker.fence import held
 
 log = structlog.get_logger()
 
@@ -54,14 +56,19 @@ class Sweeper:
         self.ring()
 
     def expire(self) -> None:
-        """Takes back what is held under a lease that has run out."""
+        """Takes back what is held under a lease that has run out.
+
+        A worker whose supervisor lives is left to that for a lease more: it kills what hangs, and
+        takes back what it had; were the row taken back first, nothing would show that it hangs.
+        """
         if not self.sees():
             return
+        lease = self.settings.lease_seconds
         with self.database.session() as session:
-            jobs = requeue(session, Job.lease_expires_at < clock(), reason="its lease expired")
-            tasks = requeue_tasks(session, Task.lease_expires_at < clock())
-            expired = {(counters.EXPIRED, "job"): jobs, (counters.EXPIRED, "task"): tasks}
-            counters.add(session, expired)
+            jobs = requeue(session, abandoned(Job, lease), reason="its lease expired")
+            tasks = requeue_tasks(session, abandoned(Task, lease))
+            taken_back = {(counters.EXPIRED, "job"): jobs, (counters.EXPIRED, "task"): tasks}
+            counters.add(session, taken_back)
 
     def ring(self) -> None:
         """Rings where work waits and no bell does; a bell too many harms nothing."""
@@ -75,9 +82,23 @@ class Sweeper:
                 queue.ring(name)
 
 
-def waits(session: Session, table: type[Job] | type[Task], state: str) -> bool:
+Claimed = type[Job] | type[Task]
+
+
+def waits(session: Session, table: Claimed, state: str, *where: Any) -> bool:
     """Whether any row is in a state."""
-    return session.scalar(select(table.id).where(table.state == state).limit(1)) is not None
+    return session.scalar(select(table.id).where(table.state == state, *where).limit(1)) is not None
+
+
+def expired(table: Claimed, for_seconds: float = 0.0) -> ColumnElement[bool]:
+    """Rows whose lease ran out, so long ago."""
+    return table.lease_expires_at < clock(-for_seconds)
+
+
+def abandoned(table: Claimed, lease: float) -> ColumnElement[bool]:
+    """Rows whose lease ran out and whose worker nobody looks after, or not to any effect."""
+    looked_after = exists().where(Worker.id == table.worker, Worker.seen_at > clock(-SILENCE))
+    return expired(table) & (~looked_after | expired(table, lease))
 
 
 def requeue(session: Session, *where: Any, reason: str) -> int:
@@ -87,7 +108,7 @@ def requeue(session: Session, *where: Any, reason: str) -> int:
     iteration are no accident. Returns how many jobs it took back.
     """
     jobs = session.scalars(
-        select(Job).where(Job.state.in_(HELD), *where).with_for_update(skip_locked=True)
+        select(Job).where(held(Job), *where).with_for_update(skip_locked=True)
     ).all()
     for job in jobs:
         at = job.attempt_iteration
@@ -108,7 +129,7 @@ def requeue_tasks(session: Session, *where: Any) -> int:
 
     Returns how many there were.
     """
-    running = (Task.state == TaskState.RUNNING, *where)
+    running = (held(Task), *where)
     failure = {"code": "worker_lost", "message": "two workers died over this question"}
     given_up = session.execute(
         update(Task)
