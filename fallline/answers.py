@@ -139,6 +139,7 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict)
     points: Mapping[str, Points] = field(default_factory=dict)
     created_at: datetime | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from fallline import environment, exits
 from fallline.commands.datasets import datasets
 from fallline.commands.doctor import doctor
 from fallline.commands.jobs import jobs
+from fallline.commands.keys import keys, tenants
 from fallline.commands.models import models, predict
 from fallline.embedded import module
 from fallline.errors import FalllineError
@@ -106,6 +107,8 @@ def restore(folder: FolderArgument) -> None:
 cli.add_typer(jobs, name="jobs", help="Submit, watch and steer training jobs.")
 cli.add_typer(datasets, name="datasets", help="Upload and look at data.")
 cli.add_typer(models, name="models", help="Look at trained models.")
+cli.add_typer(keys, name="keys", help="Make, list and revoke keys.")
+cli.add_typer(tenants, name="tenants", help="Make and list tenants.")
 cli.command(short_help="Ask a model about rows.")(predict)
 cli.command(short_help="Look for troubles, and say what to do.")(doctor)
 

@@ -52,14 +52,17 @@ class ApiError(FalllineError):
         self.request_id: str | None = problem.get("request_id")
         super().__init__(self.sentence())
 
-    def sentence(self) -> str:
-        """The detail and status on one line, then one line for each mistake.
+    def sentence(self, most: int | None = None) -> str:
+        """The detail and status on one line, then one line for each mistake, or for the first ones.
 
         A fault of the service's names its request id, which its log has beside the cause.
         """
         request = f", {self.request_id}" if self.status >= 500 and self.request_id else ""
         head = f"{self.detail} ({self.status} {self.code}{request})"
-        return "\n".join([head, *(f"  {mistake}" for mistake in self.errors)])
+        told = self.errors[:most]
+        left = len(self.errors) - len(told)
+        more = [f"  and {left} more"] if left else []
+        return "\n".join([head, *(f"  {mistake}" for mistake in told), *more])
 
 
 class Unreachable(FalllineError):

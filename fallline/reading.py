@@ -48,12 +48,12 @@ class Reading:
 
     def _measured(self, document: Json) -> Event:
         new = self._new(points_of(document.get("series", {})))
-        return Event("metrics", iteration=document.get("iteration"), points=new)
+        return Event("metrics", iteration=document.get("iteration"), points=new, raw=document)
 
     def _told(self, frame: httpx2.ServerSentEvent, document: Json) -> Event:
         if "type" in document:
             return event_of(document)
-        return Event(frame.event, data=document)
+        return Event(frame.event, data=document, raw=document)
 
     def _is_old(self, sequence: int | None) -> bool:
         if sequence is None or self.last_id is None or not self.last_id.isdecimal():

@@ -100,7 +100,7 @@ def delete(dataset: DatasetsArgument) -> None:
     """Delete data sets."""
     several = Several()
     with connected() as client:
-        several.delete(dataset, client.datasets.delete)
+        several.do(dataset, client.datasets.delete, "deleted")
     several.concluded()
 
 

@@ -48,12 +48,28 @@ def specification(file: str, changes: Sequence[str]) -> dict[str, Any]:
     spec = json_of(file)
     if not isinstance(spec, dict):
         raise typer.BadParameter(f"{name_of(file)} holds no JSON object")
+    return changed(spec, changes)
+
+
+def changed(spec: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A specification, or a part of one, with each of `changes` made in it."""
     for change in changes:
-        path, equals, value = change.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{change!r} has no `=`", param_hint="--set")
+        path, value = pair(change, "--set")
         put(spec, path.split("."), value_of(value))
     return spec
+
+
+def pair(text: str, option: str) -> tuple[str, str]:
+    """`NAME=VALUE` as the two; wrong usage of an option otherwise."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} has no `=`", param_hint=option)
+    return name, value
+
+
+def labels(texts: Sequence[str]) -> dict[str, str]:
+    """The values of `--metadata`."""
+    return dict(pair(text, "--metadata") for text in texts)
 
 
 def put(inside: Any, path: Sequence[str], value: Any) -> None:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
-from fallline.answers import Metrics, Points
 from fallline.commands.connection import connected
-from fallline.commands.inputs import specification
-from fallline.commands.output import Form, OutputOption, Printer, Row, flat, plain
+from fallline.commands.inputs import changed, labels, specification
+from fallline.commands.output import Form, OutputOption, Printer, Row, flat
 from fallline.commands.plan import show_plan
+from fallline.commands.progress import JobArgument, events, metrics
 from fallline.commands.several import Several
-from fallline.commands.watch import concluded, watched
-from fallline.job import Job, JobRef
+from fallline.commands.watch import concluded, intervened, watched
+from fallline.job import Job
 
 jobs = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="JSON, or - for stdin.")]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Its id.")]
 JobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids.")]
 SetOption = Annotated[
     list[str] | None,
@@ -38,12 +37,32 @@ def submit(
 ) -> None:
     """Post the job specification in FILE. All its mistakes are named at once."""
     with connected() as client:
-        job = client.jobs.create(specification(file, change or []))
-        if watch:
-            job = watched(job)
-        Printer(output).rows([row(job)])
-        if watch:
-            concluded(job)
+        begun(client.jobs.create(specification(file, change or [])), output, watch=watch)
+
+
+@jobs.command()
+def fork(
+    job: JobArgument,
+    iteration: Annotated[
+        int, typer.Argument(metavar="ITERATION", min=0, help="Where it leaves the old one.")
+    ],
+    change: SetOption = None,
+    watch: WatchOption = False,
+    output: OutputOption = Form.TABLE,
+) -> None:
+    """Make a new job from the state of a job before update ITERATION, with changes."""
+    changes = changed({}, change or [])
+    with connected() as client:
+        begun(client.jobs.at(job).fork(iteration, changes), output, watch=watch)
+
+
+def begun(job: Job, output: Form, *, watch: bool) -> None:
+    """Show a new job, or look on until it has ended."""
+    if watch:
+        job = watched(job)
+    Printer(output).rows([row(job)])
+    if watch:
+        concluded(job)
 
 
 @jobs.command()
@@ -67,9 +86,8 @@ def list_(
     output: OutputOption = Form.TABLE,
 ) -> None:
     """List jobs, newest first."""
-    labels = dict(split_label(each) for each in metadata or [])
     with connected() as client:
-        found = client.jobs.all(state=state, name=name, metadata=labels)
+        found = client.jobs.all(state=state, name=name, metadata=labels(metadata or []))
         Printer(output).rows(map(row, itertools.islice(found, limit)))
 
 
@@ -91,56 +109,35 @@ def watch(job: JobArgument, output: OutputOption = Form.TABLE) -> None:
     concluded(ended)
 
 
+jobs.command()(metrics)
+jobs.command()(events)
+
+
 @jobs.command()
-def metrics(
+def change(
     job: JobArgument,
-    series: Annotated[str, typer.Option(help="Names, with commas.")] = "loss",
-    after: Annotated[int | None, typer.Option(help="Only iterations after this one.")] = None,
-    before: Annotated[int | None, typer.Option(help="Only iterations before this one.")] = None,
-    points: Annotated[
-        int | None, typer.Option(min=1, help="The extremes of so many buckets.")
+    lr: Annotated[float | None, typer.Option(help="The rate from now on.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Where it ends.")] = None,
+    priority: Annotated[int | None, typer.Option(help="Higher goes first.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="All of its labels anew.")
     ] = None,
-    smooth: Annotated[float | None, typer.Option(help="0…1: how much to average.")] = None,
-    output: OutputOption = Form.CSV,
+    output: OutputOption = Form.TABLE,
 ) -> None:
-    """Print series of a job: every iteration, or a picture's worth of points."""
-    asked: dict[str, Any] = {
-        "series": series.split(","),
-        "before": before,
-        "points": points,
-        "smooth": smooth,
-    }
+    """Change a job, its rate and its end even while it runs."""
+    if all(wish is None for wish in (lr, iterations, priority, metadata)):
+        raise typer.BadParameter("nothing is to be changed: see --help")
     with connected() as client:
-        pages = pages_of(client.jobs.at(job), asked, after)
-        Printer(output).rows(itertools.chain.from_iterable(map(iterations, pages)))
-
-
-def pages_of(job: JobRef, asked: dict[str, Any], after: int | None) -> Iterator[Metrics]:
-    """The pages of a job's series by now."""
-    while True:
-        page = job.metrics(**asked, after=after)
-        yield page
-        if page.next_after is None:
-            return
-        after = page.next_after
-
-
-def iterations(page: Metrics) -> Iterator[Row]:
-    """A row for each iteration of a page, with what each series has there."""
-    values = {name: by_iteration(points) for name, points in page.series.items()}
-    for n in sorted(set().union(*values.values())):
-        cells = {"iteration": n, **{name: found.get(n) for name, found in values.items()}}
-        yield Row({name: spoken(value) for name, value in cells.items()}, cells)
-
-
-def by_iteration(points: Points) -> dict[int, float]:
-    """The values of a series by their iterations."""
-    return dict(zip(points.iterations, points.values, strict=True))
-
-
-def spoken(value: float | None) -> float | str | None:
-    """A number as JSON carries it."""
-    return plain(value) if isinstance(value, float) and value - value != 0 else value
+        done = client.jobs.at(job).update(
+            lr=lr,
+            iterations=iterations,
+            priority=priority,
+            metadata=labels(metadata) if metadata else None,
+        )
+    Printer(output).rows([row(done)])
+    if lr is not None or iterations is not None:
+        last = done.interventions[-1]
+        typer.echo(intervened(last.iteration, last.changes), err=True)
 
 
 def each(jobs: Iterable[str], verb: str, output: Form) -> None:
@@ -182,7 +179,7 @@ def delete(job: JobsArgument) -> None:
     """Delete jobs that have ended, with all that they recorded."""
     several = Several()
     with connected() as client:
-        several.delete(job, lambda one: client.jobs.at(one).delete())
+        several.do(job, lambda one: client.jobs.at(one).delete(), "deleted")
     several.concluded()
 
 
@@ -198,11 +195,3 @@ def row(job: Job) -> Row:
         "created": job.created_at,
     }
     return Row(job.raw, cells, job.id)
-
-
-def split_label(text: str) -> tuple[str, str]:
-    """`KEY=VALUE` as the two."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"{text!r} has no `=`", param_hint="--metadata")
-    return key, value

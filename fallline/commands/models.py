@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
+from fallline import exits
 from fallline.answers import Predictions
 from fallline.commands.connection import connected
 from fallline.commands.inputs import inputs_of, without
 from fallline.commands.output import Form, OutputOption, Printer, Row
+from fallline.errors import ApiError
 from fallline.models import Model
 
 models = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 JOB_PREFIX = "job_"
+
+MISTAKES = 10
 
 
 @models.command("list")
@@ -51,12 +57,22 @@ def predict(
 ) -> None:
     """Ask a model about the rows in FILE: a JSON list, or a CSV file with a header line."""
     rows = without(ignore or (), inputs_of(file))
-    with connected() as client:
+    with connected() as client, told_in_brief():
         if model.startswith(JOB_PREFIX) and version is None:
             said = client.jobs.at(model).predict(rows)
         else:
             said = client.models.predict(model, rows, version=version)
     Printer(output).rows(predicted(said))
+
+
+@contextmanager
+def told_in_brief() -> Iterator[None]:
+    """Of many mistakes the first ones: those of many rows are often one and the same."""
+    try:
+        yield
+    except ApiError as error:
+        typer.echo(f"fallline: {error.sentence(MISTAKES)}", err=True)
+        raise typer.Exit(exits.code_of(error)) from error
 
 
 def row(model: Model) -> Row:

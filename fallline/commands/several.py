@@ -33,15 +33,15 @@ class Several:
                 self.refused = True
                 typer.echo(f"fallline: {one}: {error}", err=True)
 
-    def delete(self, ids: Iterable[str], act: Callable[[str], None]) -> None:
-        """Delete each, and say of which it is done."""
+    def do(self, ids: Iterable[str], act: Callable[[str], None], done: str) -> None:
+        """Do it to each, and say of which it is `done`: deleted, revoked."""
 
-        def deleted(one: str) -> str:
+        def told(one: str) -> str:
             act(one)
-            return f"{one} is deleted."
+            return f"{one} is {done}."
 
-        for told in self.each(ids, deleted):
-            typer.echo(told, err=True)
+        for line in self.each(ids, told):
+            typer.echo(line, err=True)
 
     def concluded(self) -> None:
         """End the command with the code of a refusal where there was one."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -46,11 +48,16 @@ def remark(event: Event) -> str | None:
         reason = f": {data['reason']}" if data.get("reason") else ""
         return printable(f"{data.get('state')}{reason}")
     if event.type == "intervention":
-        changes = ", ".join(f"{name} = {value}" for name, value in data["changes"].items())
-        return printable(f"from iteration {data['iteration']} on: {changes}")
+        return printable(intervened(data["iteration"], data["changes"]))
     if event.type == "finding":
         return printable(f"finding at iteration {data.get('iteration')}: {data.get('finding')}")
     return None
+
+
+def intervened(iteration: int, changes: Mapping[str, Any]) -> str:
+    """What was changed of a job, and from where on."""
+    made = ", ".join(f"{name} = {value}" for name, value in changes.items())
+    return f"from iteration {iteration} on: {made}"
 
 
 def concluded(job: Job) -> None:

@@ -54,6 +54,37 @@ def test_a_job_is_submitted_watched_and_asked(terminal: Terminal, service: Servi
     assert fallline("jobs", "show", who).code == 4
 
 
+def test_a_job_is_changed_forked_and_its_log_read(terminal: Terminal, service: Service) -> None:
+    fallline = terminal.at(service.url, service.key)
+    spec = json.dumps({**SPEC, "iterations": 1_000_000})
+    who = fallline("jobs", "submit", "-", "-o", "id", stdin=spec).out.strip()
+    changed = fallline("jobs", "change", who, "--lr", "0.05", "--metadata", "a=b=c", "-o", "json")
+    assert changed.code == 0, changed.err
+    (document,) = json.loads(changed.out)
+    (intervention,) = document["interventions"]
+    assert intervention["changes"] == {"lr": 0.05}
+    assert document["metadata"] == {"a": "b=c"}
+    assert changed.err == f"from iteration {intervention['iteration']} on: lr = 0.05\n"
+    assert fallline("jobs", "change", who).code == 2
+
+    fallline("jobs", "pause", who)
+    steered = fallline("jobs", "fork", who, "3", "--set", "iterations=9", "--watch", "-o", "jsonl")
+    assert steered.code == 0, steered.err
+    fork = json.loads(steered.out)
+    assert fork["forked_from"] == {"job": who, "iteration": 3}
+    assert (fork["spec"]["iterations"], fork["state"]) == (9, "succeeded")
+
+    log = fallline("jobs", "events", who, "-o", "csv").out.splitlines()
+    assert log[0] == "number,when,iteration,event,what"
+    assert any(line.endswith("on: lr = 0.05") for line in log)
+    told = fallline("jobs", "events", fork["id"], "--follow").out.splitlines()
+    events = [json.loads(line) for line in told]
+    assert [len(each["series"]["loss"]["value"]) for each in events if "series" in each]
+    assert events[-1]["state"] == "succeeded"
+    assert fallline("jobs", "events", who, "--follow", "-o", "table").code == 2
+    assert fallline("jobs", "cancel", who).code == 0
+
+
 def test_mistakes_come_one_a_line_with_their_pointers(terminal: Terminal, service: Service) -> None:
     fallline = terminal.at(service.url, service.key)
     wrong = json.dumps({**SPEC, "model": ["rellu"], "iterations": -1})

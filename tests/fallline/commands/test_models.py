@@ -40,6 +40,19 @@ def test_a_classification_has_its_label_and_how_sure_it_is(scripted: Scripted) -
     assert fallline("predict", "m", "-o", "jsonl", stdin="[[1]]").out.count("probabilities") == 1
 
 
+def test_of_many_mistakes_the_first_ten_are_told(scripted: Scripted) -> None:
+    errors = [{"pointer": f"/inputs/{n}", "code": "x", "message": "is wrong"} for n in range(25)]
+    said = Answer(422, {"code": "invalid", "detail": "No.", "errors": errors})
+    fallline, _ = scripted({"POST /v1/models/m/predict": [said]})
+    asked = fallline("predict", "m", stdin="[[1]]")
+    assert asked.code == 4
+    assert asked.err.splitlines() == [
+        "fallline: No. (422 invalid)",
+        *(f"  /inputs/{n}: is wrong" for n in range(10)),
+        "  and 15 more",
+    ]
+
+
 def test_an_id_of_a_job_asks_the_model_it_left(scripted: Scripted) -> None:
     said = Answer(200, {"model": "m", "version": 1, "predictions": []})
     fallline, script = scripted({"POST /v1/jobs/job_1/predict": [said]})
