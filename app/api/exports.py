@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import structlog
 from numpy.typing import NDArray
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
+from app.api.problems import AWAY
 from app.db import Database
 from app.errors import NotFound
 from app.services import jobs, metrics
@@ -58,7 +58,7 @@ class Source(NamedTuple):
             with self.database.session(self.tenant_id, write=False) as session:
                 job = jobs.get(session, self.job_id)
                 return metrics.read(session, job, self.names, selection, PAGE)
-        except (NotFound, SQLAlchemyError) as error:
+        except (NotFound, *AWAY) as error:
             log.warning("file broken off", job_id=self.job_id, reason=type(error).__name__)
             raise ClientDisconnect from error
 

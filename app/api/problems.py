@@ -16,6 +16,8 @@ from training.mistakes import SENTENCES, Mistake
 
 log = structlog.get_logger()
 
+AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+"""The database does not answer, or (the last) every connection to it is in use."""
 WHOLE = ("wrong_type", "must be a whole number")
 FORMS = SENTENCES | {"int_parsing": WHOLE, "int_parsing_size": WHOLE}
 """The sentences of the specification; what is not JSON comes as text."""
@@ -90,7 +92,5 @@ HANDLERS: dict[type, Callable[[Request, Exception], JSONResponse]] = {
     ServiceError: refused,
     RequestValidationError: misread,
     HTTPException: not_routed,
-    exc.OperationalError: database_away,
-    exc.InterfaceError: database_away,
-    exc.TimeoutError: database_away,  # every connection is in use
+    **dict.fromkeys(AWAY, database_away),
 }
