@@ -28,6 +28,20 @@ BODIES: dict[str, Document] = {
 }
 PREDICTION = {"inputs": [[1.0]]}
 QUERIES = {"GET /v1/jobs/{job_id}/iterations/{n}/explain": {"weight": "0.weight[0,0]"}}
+ARROW = "application/vnd.apache.arrow.stream"
+OTHER_WAYS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("GET /v1/jobs/{job_id}/events", {"Accept": "text/event-stream"}),
+    ("GET /v1/jobs/{job_id}/events?last_event_id=1", {"Accept": "text/event-stream"}),
+    ("GET /v1/jobs/{job_id}/metrics", {"Accept": "text/csv"}),
+    ("GET /v1/jobs/{job_id}/metrics", {"Accept": ARROW}),
+    ("GET /v1/jobs/{job_id}/metrics?points=10&smooth=0.5", {}),
+    ("GET /v1/jobs/{job_id}?wait=1&after=1", {}),
+    ("GET /v1/jobs/{job_id}", {"If-None-Match": "*"}),
+    ("PATCH /v1/jobs/{job_id}", {"If-Match": "*"}),
+    ("POST /v1/jobs/{job_id}/cancel", {"Idempotency-Key": "once"}),
+    ("POST /v1/jobs/{job_id}/retry", {"Idempotency-Key": "twice"}),
+)
+"""Code of its own answers these, on routes that are asked above without."""
 
 
 def nobodys(theirs: dict[str, str]) -> dict[str, str]:
@@ -35,13 +49,15 @@ def nobodys(theirs: dict[str, str]) -> dict[str, str]:
     return {name: value[:-5] + "zzzzz" for name, value in theirs.items()}
 
 
-def called(client: httpx2.Client, operation: str, things: dict[str, str]) -> httpx2.Response:
+def called(
+    client: httpx2.Client, operation: str, things: dict[str, str], **more: str
+) -> httpx2.Response:
     method, path = operation.split(" ", 1)
     for name, value in {**things, "n": "1", "version": "1"}.items():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path, f"{operation}: say what another tenant owns there"
     body = BODIES.get(operation, PREDICTION) if method in {"POST", "PATCH"} else None
-    query, headers = QUERIES.get(operation), {"X-Request-Id": "same"}
+    query, headers = QUERIES.get(operation), {"X-Request-Id": "same", **more}
     return client.request(method, path, json=body, params=query, headers=headers)
 
 
@@ -72,6 +88,22 @@ def test_what_another_owns_is_as_unknown_as_what_does_not_exist(
         assert answer.status_code in {200, 202, 409, 422}, operation  # to its owner it is there
 
 
+@pytest.mark.parametrize(("operation", "headers"), OTHER_WAYS)
+def test_it_is_as_unknown_however_it_is_asked_for(
+    operation: str,
+    headers: dict[str, str],
+    theirs: dict[str, str],
+    service: Service,
+    tenant: Connect,
+) -> None:
+    other, invented = tenant(service), nobodys(theirs)
+    answer = called(other, operation, theirs, **headers)
+    problem(answer, 404, "not_found")
+    assert without(theirs, answer) == without(
+        invented, called(other, operation, invented, **headers)
+    )
+
+
 def specifications(things: dict[str, str]) -> list[tuple[str, Any]]:
     """Where an id can stand in a body."""
     trained_on = {**TINY, "dataset": things["dataset_id"]}
@@ -81,10 +113,11 @@ def specifications(things: dict[str, str]) -> list[tuple[str, Any]]:
         ("/v1/jobs/batch", {"base": trained_on, "changes": [{}, {"seed": 1}]}),
         ("/v1/jobs/batch", {"base": TINY, "changes": [{"dataset": things["dataset_id"]}]}),
         ("/v1/jobs", {**TINY, "dataset": things["job_id"]}),
+        ("/v1/jobs/validate", trained_on),
     ]
 
 
-@pytest.mark.parametrize("which", range(5))
+@pytest.mark.parametrize("which", range(6))
 def test_an_id_inside_a_specification_opens_nothing(
     which: int, theirs: dict[str, str], service: Service, tenant: Connect
 ) -> None:
@@ -126,7 +159,12 @@ def test_a_key_of_another_tenant_sees_no_answer_that_was_kept(
     service: Service, tenant: Connect
 ) -> None:
     headers = {"Idempotency-Key": "the same for both"}
-    mine = service.http.post("/v1/jobs", json=TINY, headers=headers)
-    other = tenant(service).post("/v1/jobs", json=TINY, headers=headers)
-    assert {mine.status_code, other.status_code} == {202}
-    assert mine.json()["id"] != other.json()["id"]
+    clients = (service.http, tenant(service))
+    first, again = (
+        [client.post("/v1/jobs", json=TINY, headers=headers) for client in clients]
+        for _ in range(2)
+    )
+    assert {answer.status_code for answer in (*first, *again)} == {202}
+    mine, other = (answer.json()["id"] for answer in first)
+    assert mine != other
+    assert [answer.json()["id"] for answer in again] == [mine, other]
