@@ -20,14 +20,7 @@ MEGABYTE = 1 << 20
 PATH = "POST /v1/datasets?target=y"
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left(api: Service) -> Iterator[None]:
-    """No file and no row of what was refused."""
-    sent(api.http, "x,y\n1,2\n2,3\n")  # whatever is imported for the first file is no growth
-    files, rows = kept(api), api.http.get("/v1/datasets?limit=100").json()["data"]
-    yield
-    assert kept(api) == files
-    assert api.http.get("/v1/datasets?limit=100").json()["data"] == rows
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def streamed(service: Service, pieces: Iterator[bytes], size: int, **headers: str) -> Answer:
