@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from limits import RateLimitItemPerMinute
 
 from app import rates
 from app.errors import TooManyRequests
@@ -18,6 +19,13 @@ def redis() -> Iterator[Redis]:
     server = Redis()
     yield server
     server.close()
+
+
+@pytest.fixture
+def a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many requests a minute, not a second: on a slow machine too they are all in one window."""
+    monkeypatch.setattr(rates, "RateLimitItemPerSecond", RateLimitItemPerMinute)
+    monkeypatch.setattr(rates, "WINDOW", 60.0)
 
 
 async def spent(counting: Rates, times: int, tenant: str = "tnt_a") -> int:
@@ -37,19 +45,19 @@ def in_a_loop(broker_url: str, *limits: int) -> list[Rates]:
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 1001])
-def test_no_more_than_the_limit_is_let_in_and_all_of_it(limit: int, redis: Redis) -> None:
+def test_no_more_than_the_limit_is_let_in_and_all_of_it(
+    limit: int, redis: Redis, a_minute: None
+) -> None:
     async def ask() -> int:
         (counting,) = in_a_loop(redis.url, limit)
-        began = time.monotonic()
         let_in = await spent(counting, 2 * limit)
-        assert time.monotonic() - began < WINDOW, "too slow a machine to tell"
         await counting.close()
         return let_in
 
     assert asyncio.run(ask()) == limit
 
 
-def test_processes_count_together_and_tenants_apart(redis: Redis) -> None:
+def test_processes_count_together_and_tenants_apart(redis: Redis, a_minute: None) -> None:
     async def ask() -> tuple[int, int, int]:
         one, two = in_a_loop(redis.url, 100, 100)
         counts = await asyncio.gather(
@@ -99,7 +107,7 @@ def test_without_redis_every_process_counts_alone_and_nobody_waits(how: str, red
 
 
 def test_when_redis_is_back_they_count_together_again(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, a_minute: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rates, "PAUSE", 0.2)
     assert PAUSE > 1
@@ -108,9 +116,9 @@ def test_when_redis_is_back_they_count_together_again(
         one, two = in_a_loop(redis.url, 100, 100)
         redis.process.kill()
         for counting in (one, two):
-            await spent(counting, 1)
+            await spent(counting, counting.lease)  # and nothing of it is left
         redis.start()
-        await asyncio.sleep(1.2 * WINDOW)
+        await asyncio.sleep(0.3)
         counts = await asyncio.gather(spent(one, 150), spent(two, 150))
         await one.close()
         await two.close()
