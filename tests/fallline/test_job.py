@@ -157,6 +157,12 @@ def test_a_stream_that_has_begun_outlives_a_service_that_is_started_anew(ask: As
     assert [event.type for event in ask(script, all_events)] == ["state", "end"]
 
 
+def test_a_stream_that_breaks_after_every_event_is_followed_to_its_end(ask: Ask) -> None:
+    torn = [streamed(happened(number, "state")) for number in range(1, 31)]
+    script = Script(answers={EVENTS: [*torn, streamed(END)]})
+    assert len(ask(script, all_events)) == 31
+
+
 def test_waiting_outlives_a_service_that_is_started_anew(ask: Ask) -> None:
     script = Script(answers={JOB: [job("running"), *[NO_ANSWER] * 15, job("succeeded")]})
     assert ask(script, lambda client: client.jobs.at("job_1").wait()).succeeded

@@ -74,9 +74,11 @@ def entry(shape: list[int], end: int, dtype: str = "F64") -> dict[str, object]:
         lying({"numeric": 1}),
         lying(entry([10**12, 10**6], 64)),
         lying(entry([-1, 8], 64)),
+        lying(entry([-1, -8], 64)),
+        lying(entry([2], 64)),
         lying(entry([2**40], 2**43)),
         lying(entry([8], 64, "O")),
-        lying({"numeric": {"dtype": "F64", "shape": [8], "data_offsets": [-80, 0]}}),
+        lying({"numeric": {"dtype": "F64", "shape": [8], "data_offsets": [-64, 0]}}),
         lying({"numeric": {"dtype": "F64", "shape": ["8"], "data_offsets": [0, 64]}}),
     ],
 )

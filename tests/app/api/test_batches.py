@@ -98,14 +98,17 @@ def test_a_list_is_filtered_by_state_name_and_metadata(tenant: Connect, api: Ser
     client = tenant(api)
     labels = [{"team": "a"}, {"team": "b", "x": "1"}, {"team": "a", "x": "1"}]
     jobs = [{**TINY, "name": f"n{i}", "metadata": m} for i, m in enumerate(labels)]
-    first, *_ = client.post("/v1/jobs/batch", json={"jobs": jobs}).json()["data"]
+    jobs.insert(0, {**TINY, "name": "n10", "metadata": {"team": "ab", "xx": "1"}})
+    _, first, *_ = client.post("/v1/jobs/batch", json={"jobs": jobs}).json()["data"]
     client.post(f"/v1/jobs/{first['id']}/cancel")
-    assert names(client, "state=queued") == ["n2", "n1"]
+    assert names(client, "state=queued") == ["n2", "n1", "n10"]
     assert names(client, "state=cancelled,running") == ["n0"]
     assert names(client, "state=cancelling") == []
     assert names(client, "name=n1") == ["n1"]
     assert names(client, "metadata.team=a") == ["n2", "n0"]
     assert names(client, "metadata.team=a&metadata.x=1&state=queued") == ["n2"]
+    assert names(client, "metadata.x=1&metadata.team=a") == ["n2"]
+    assert names(client, "metadata.x=1&name=n1") == ["n1"]
     assert names(client, "metadata.team=c") == []
     assert names(client, "metadata.none=a") == []
     page = client.get("/v1/jobs?metadata.team=a&limit=1").json()
