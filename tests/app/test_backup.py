@@ -145,6 +145,41 @@ def test_nothing_is_overwritten(api: Service, run: Run, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        ("app.backup", "no backup was made: {} is already there; a backup goes into a new folder"),
+        ("app.restore", "nothing was restored: {} holds no backup"),
+    ],
+)
+def test_a_wrong_folder_is_refused_before_anything_heavy_is_imported(
+    module: str, sentence: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", module]
+    for words, said in [
+        ([tmp_path], sentence.format(tmp_path)),
+        ([], f"usage: python -m {module}"),
+    ]:
+        done = subprocess.run(
+            [*command, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        *imported, last = done.stderr.splitlines()
+        assert done.returncode == 1
+        assert last.startswith(said)
+        names = {line.rpartition("|")[2].strip() for line in imported}
+        assert "app.archive" in names
+        assert not names & {"sqlalchemy", "pydantic", "numpy", "app.config"}
+
+
+def test_no_database_is_made_by_saving_it(tmp_path: Path) -> None:
+    env = {"FALLLINE_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "app.backup", str(tmp_path / "saved")]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "unable to open database file" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_backup_is_for_its_owner_alone(api: Service, run: Run, tmp_path: Path) -> None:
     assert run(api, "backup", tmp_path / "saved").returncode == 0
     assert (tmp_path / "saved").stat().st_mode & 0o777 == 0o700
