@@ -187,6 +187,13 @@ def made(kind: Callable[..., T], given: Mapping[str, Any]) -> T:
         raise FalllineError(f"The answer is no Fallline's: {error}.") from error
 
 
+def part(document: Json, name: str) -> Any:
+    """A member that every answer of its kind has; one without it comes from no Fallline."""
+    if not isinstance(document, dict) or name not in document:
+        raise FalllineError(f"The answer is no Fallline's: it has no {name!r}.")
+    return document[name]
+
+
 def read(kind: type[T], document: Json, **values: Any) -> T:
     """A document as a dataclass; `values` stand for its own where they need more than a copy."""
     return made(kind, known(kind, document) | values)
@@ -204,7 +211,8 @@ def time_of(text: str | None) -> datetime | None:
 
 def page_of(document: Json, each: Callable[[Json], T]) -> Page[T]:
     """A page of a list; one that the service does not page is a page that is alone."""
-    return Page([each(row) for row in document["data"]], document["has_more"], document["next"])
+    rows = [each(row) for row in part(document, "data")]
+    return Page(rows, part(document, "has_more"), part(document, "next"))
 
 
 def points_of(series: Mapping[str, Json]) -> dict[str, Points]:
@@ -217,7 +225,7 @@ def points_of(series: Mapping[str, Json]) -> dict[str, Points]:
 
 def metrics_of(document: Json) -> Metrics:
     """The answer of `GET /v1/jobs/{id}/metrics`."""
-    return read(Metrics, document, series=points_of(document["series"]))
+    return read(Metrics, document, series=points_of(part(document, "series")))
 
 
 def event_of(document: Json) -> Event:
@@ -237,6 +245,6 @@ def predictions_of(document: Json) -> Predictions:
             Prediction,
             {key: value if key == "label" else numbers(value) for key, value in row.items()},
         )
-        for row in document["predictions"]
+        for row in part(document, "predictions")
     ]
     return read(Predictions, document, predictions=rows)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from fallline import environment
+from fallline.answers import part
 from fallline.catalog import Catalog
 from fallline.datasets import Datasets
 from fallline.jobs import Jobs
@@ -86,7 +87,7 @@ class Service(Noun[M]):
             response = await self._http.wire.send(Request("GET", "/readyz"))
         if response.status_code not in {200, 503}:
             raise self._http.problem(response)
-        return dict(self._http.read(response)["checks"])
+        return dict(part(self._http.read(response), "checks"))
 
 
 class Client(Service[Blocking]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
-from fallline.answers import Page, page_of
+from fallline.answers import Page, page_of, part
 from fallline.job import Job, JobRef, job_of
 from fallline.modes import M, Noun, call, stream
 
@@ -39,7 +39,7 @@ class Jobs(Noun[M]):
         """Post many specifications, or one `base` and what each changes of it: all or none."""
         body = {"jobs": jobs} if base is None else {"base": base, "changes": changes}
         answer = await self._http.act("/v1/jobs/batch", body, key=idempotency_key)
-        return [job_of(self._http, row) for row in answer["data"]]
+        return [job_of(self._http, row) for row in part(answer, "data")]
 
     @call
     async def validate(self, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from fallline.answers import Predictions, predictions_of
+from fallline.answers import Predictions, part, predictions_of
 from fallline.modes import M, Noun, call
 from fallline.numbers import numbers
 from fallline.request import Request, joined, key_header, segment
@@ -51,7 +51,7 @@ class Questions(Noun[M]):
         """Rows of one split, raw: `row` (its place in the data set), `input`, `target`."""
         params = {"split": split, "limit": limit}
         answer = await self._http.get(f"{self.path}/examples", params)
-        return cast(Sequence[dict[str, Any]], answer["data"])
+        return cast(Sequence[dict[str, Any]], part(answer, "data"))
 
     @call
     async def predict(self, inputs: Sequence[Any], *, outputs: Sequence[str] = ()) -> Predictions:

@@ -1,4 +1,4 @@
-"""What the demo prints: headings, a progress line, tables and pictures, at 80 columns.
+"""How the demo and `jobs watch` look: headings, a progress line, tables and pictures.
 
 On a terminal there is colour and a moving bar; elsewhere there are plain lines and no control
 characters.
@@ -26,7 +26,7 @@ Advance = Callable[[int, float | None], None]
 
 
 class Screen:
-    """A console with the few forms that the demo needs."""
+    """A console with the few forms that they need."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

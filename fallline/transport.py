@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from fallline.answers import Event
+from fallline.answers import Event, part
 from fallline.errors import ApiError, TaskFailed, Unreachable
 from fallline.numbers import Json
 from fallline.reading import Reading
@@ -87,9 +87,9 @@ class Transport:
         after: str | None = None
         while True:
             page = await self.get(path, {**(params or {}), "limit": PAGE, "after": after})
-            for row in page["data"]:
+            for row in part(page, "data"):
                 yield row
-            after = page["next"]
+            after = part(page, "next")
             if after is None:
                 return
 
@@ -130,10 +130,11 @@ class Transport:
         pause = TASK_POLL_SECONDS
         while True:
             task = await self.get(path)
-            if task["state"] == "succeeded":
-                return task["result"]
-            if task["state"] == "failed":
-                raise TaskFailed(task["id"], task.get("error"))
+            state = part(task, "state")
+            if state == "succeeded":
+                return part(task, "result")
+            if state == "failed":
+                raise TaskFailed(part(task, "id"), task.get("error"))
             await self.wire.sleep(pause)
             pause = min(1.5 * pause, LONGEST_TASK_POLL)
 

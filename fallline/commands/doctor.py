@@ -144,6 +144,8 @@ def key(client: Client) -> Finding:
     except ApiError as error:
         if error.status == 403:
             return Finding("key", "valid, without the scope `read`")
+        if error.status != 401:
+            raise  # nothing is said about the key
         return Finding(
             "key", error.detail, "set FALLLINE_API_KEY, or FALLLINE_HOME to the service's home"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def text_of(file: str) -> str:
 def json_of(file: str) -> Any:
     """The JSON of a file, or of stdin for `-`."""
     try:
-        return json.loads(text_of(file))
+        return parsed(text_of(file))
     except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{name_of(file)} is no JSON: {error}") from error
 
@@ -95,9 +96,21 @@ def put(inside: Any, path: Sequence[str], value: Any) -> None:
 def value_of(text: str) -> Any:
     """A value as JSON, else as the text itself."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return parsed(text)
+    except (ValueError, RecursionError):
         return text
+
+
+def parsed(text: str) -> Any:
+    """JSON as the standard has it; Python's own parser takes and makes numbers that it has not."""
+    return json.loads(text, parse_constant=finite, parse_float=finite)
+
+
+def finite(text: str) -> float:
+    """A number; NaN, an infinity, and what is too large for a float are none."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number there")
+    return number
 
 
 def cell_of(text: Any, delimiter: str = ",") -> Any:
@@ -108,7 +121,8 @@ def cell_of(text: Any, delimiter: str = ",") -> Any:
     if cell in MISSING:
         return None
     if delimiter != "," and DECIMAL_COMMA.fullmatch(cell):
-        return float(cell.replace(",", "."))
+        number = float(cell.replace(",", "."))
+        return number if math.isfinite(number) else cell
     return value_of(cell.lower() if cell.lower() in {"true", "false"} else cell)
 
 

@@ -71,6 +71,13 @@ def test_what_is_no_answer_of_ours_is_one_sentence(document: object) -> None:
         read(Progress, document)
 
 
+@pytest.mark.parametrize("document", [None, [], "text", {"status": "UP"}])
+def test_a_list_that_is_no_list_of_ours_is_one_sentence(document: object) -> None:
+    for kind in (lambda found: page_of(found, str), metrics_of, predictions_of):
+        with pytest.raises(FalllineError, match="no Fallline's: it has no"):
+            kind(document)
+
+
 def test_a_page_is_its_rows_and_says_where_the_next_begins() -> None:
     page = page_of({"data": [1, 2], "has_more": True, "next": "job_2"}, str)
     assert list(page) == ["1", "2"]

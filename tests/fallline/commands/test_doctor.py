@@ -68,6 +68,21 @@ def test_a_part_that_is_away_is_named(scripted: Scripted) -> None:
     assert {"database", "worker"} == troubles(fallline("doctor", "-o", "json")).keys()
 
 
+def test_a_refusal_that_is_not_about_the_key_says_nothing_of_it(scripted: Scripted) -> None:
+    busy = Answer(500, {"detail": "something went wrong on our side"})
+    fallline, _ = scripted({**ALIVE, "GET /v1/jobs": [busy]})
+    said = fallline("doctor", "-o", "json")
+    assert troubles(said).keys() == {"service"}
+    assert "went wrong on our side" in said.out
+
+
+def test_something_else_that_speaks_json_is_a_trouble(scripted: Scripted) -> None:
+    fallline, _ = scripted({**ALIVE, **LISTS, "GET /readyz": [Answer(200, {"status": "UP"})]})
+    said = fallline("doctor", "-o", "json")
+    assert troubles(said).keys() == {"service"}
+    assert "no Fallline's" in said.out
+
+
 def test_clocks_that_differ_are_a_trouble(scripted: Scripted) -> None:
     late = Answer(200, {}, {"Date": "Wed, 21 Oct 2015 07:28:00 GMT"})
     fallline, _ = scripted({"GET /healthz": [late], **LISTS, **READY})

@@ -28,6 +28,9 @@ def spec(tmp_path: Path) -> str:
         ("split.test=0.2", ["split", "test"], 0.2),
         ("loss.reduction=sum", ["loss"], {"type": "mse_loss", "reduction": "sum"}),
         ('metadata={"a": "b"}', ["metadata"], {"a": "b"}),
+        ("optimizer.lr=NaN", ["optimizer", "lr"], "NaN"),
+        ("optimizer.lr=1e999", ["optimizer", "lr"], "1e999"),
+        (f"name={'[' * 100_000}", ["name"], "[" * 100_000),
     ],
 )
 def test_a_change_is_made_where_its_path_leads(
@@ -51,6 +54,7 @@ def test_a_change_that_leads_nowhere_is_wrong_usage(spec: str, change: str) -> N
         (b"", "no JSON"),
         (b"{", "no JSON.*line 1 column 2"),
         (b"[" * 100_000, "no JSON"),
+        (b'{"iterations": Infinity}', "no JSON: Infinity is no number there"),
         (b"[]", "no JSON object"),
         (b'{"name": "\xff"}', r"not UTF-8 \(byte 10\)"),
     ],
@@ -74,6 +78,7 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
         ("rows.json", "[[1, 2], [3, 4]]", [[1, 2], [3, 4]]),
         ("rows.json", '{"inputs": [[1]]}', [[1]]),
         ("rows.csv", "a,b\n1.5,red\n", [{"a": 1.5, "b": "red"}]),
+        ("rows.csv", "a;b\n1,5e999;-1e999\n", [{"a": "1,5e999", "b": "-1e999"}]),
     ],
 )
 def test_rows_are_json_or_csv(tmp_path: Path, name: str, text: str, rows: list[Any]) -> None:
