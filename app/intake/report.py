@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from app.intake.arrays import Written
 from app.intake.columns import Profile
-from app.intake.table import Reading, Written
+from app.intake.table import Reading
 
 COMMA = "its numbers were read with a decimal comma"
 

@@ -33,7 +33,8 @@ def prepare(draft: Draft, file: File, name: str | None, wishes: Wishes, bounds: 
     """Reads a file and writes its arrays."""
     # With Arrow, which takes half a second: imported when the first file comes.
     from app.intake import report
-    from app.intake.table import read, write
+    from app.intake.arrays import write
+    from app.intake.table import read
 
     with refused(), disk_full_is_told():
         reading = read(file.content, wishes, bounds)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from app.intake import report
+from app.intake.arrays import Written, write
 from app.intake.dialect import Wishes
-from app.intake.table import Reading, Written, read, write
+from app.intake.table import Reading, read
 from app.intake.text import BadFile, Bounds, UnknownColumn
 from training.arrayfile import mapped
 
