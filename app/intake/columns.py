@@ -105,10 +105,8 @@ class Profile:
         delta, total = mean - self.mean, before + count
         self.square += float(np.square(values - mean).sum()) + delta**2 * before * count / total
         self.mean += delta * count / total
-        self.low, self.high = (
-            min(self.low, float(values.min())),
-            max(self.high, float(values.max())),
-        )
+        self.low = min(self.low, float(values.min()))
+        self.high = max(self.high, float(values.max()))
 
     def count(self, cells: pa.Array) -> None:
         """How often each text occurs; long ones are no categories, whatever their number."""

@@ -55,7 +55,7 @@ class Watch:
         self.bounds = bounds
         self.line = 1
         self.length = 0
-        self.commas = dict.fromkeys(DELIMITERS, 0)
+        self.delimiters = dict.fromkeys(DELIMITERS, 0)
         self.first_line = True
 
     def look(self, block: bytes) -> None:
@@ -87,8 +87,8 @@ class Watch:
     def header(self, piece: bytes) -> None:
         """Counts the columns of the first line, by the most frequent delimiter."""
         for delimiter in DELIMITERS:
-            self.commas[delimiter] += piece.count(delimiter.encode())
-        columns = max(self.commas.values()) + 1
+            self.delimiters[delimiter] += piece.count(delimiter.encode())
+        columns = max(self.delimiters.values()) + 1
         if columns > self.bounds.columns:
             raise too_many_columns(self.bounds)
 

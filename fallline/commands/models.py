@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,6 +43,24 @@ def show(
     """Show one model and its newest version."""
     with connected() as client:
         Printer(output).one(row(client.models.get(name)))
+
+
+@models.command()
+def download(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="Its name.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
+    version: Annotated[int | None, typer.Option(min=1, help="Default: the newest.")] = None,
+) -> None:
+    """Fetch a model as safetensors."""
+    with connected() as client:
+        number = version or client.models.get(name).newest.version
+        content = client.models.download(name, number)
+    try:
+        with file.open("xb") as new:
+            new.write(content)
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from error
+    typer.echo(f"{file} holds version {number} ({len(content)} bytes).", err=True)
 
 
 def predict(

@@ -50,12 +50,17 @@ def test_a_classifier_learns_from_a_table(
     assert np.mean(right) == pytest.approx(document["result"]["test"]["accuracy"])
 
 
-def test_a_regression_learns_from_a_table(service: Service) -> None:
-    dataset = uploaded(service, houses(), "price")
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_a_regression_learns_from_a_table(decimal: str, service: Service) -> None:
+    dataset = uploaded(service, houses().replace(".", decimal), "price")
+    assert (dataset["source"]["decimal"], dataset["source"]["delimiter"]) == (decimal, ";")
     document = trained(service, regression(dataset["id"], iterations=600))
     assert document["result"]["test"]["r2"] > 0.95
     (answer,) = predicted(service, document["id"], [{"rooms": 3, "area": 100}])
     assert answer["value"] == pytest.approx([330_000], rel=0.05)
+    asked = {"inputs": [{"rooms": 3, "area": f"99{decimal}5"}]}
+    refused = service.http.post(f"/v1/jobs/{document['id']}/predict", json=asked)
+    assert list(mistakes(refused, "invalid_request")) == ["/inputs/0/area"]
 
 
 def test_whole_numbers_are_classes_or_numbers_as_the_loss_says(service: Service) -> None:

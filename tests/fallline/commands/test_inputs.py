@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import typer
 
-from fallline.commands.inputs import inputs_of, specification
+from app.intake import columns
+from app.intake import text as app_text
+from fallline.commands.inputs import DELIMITERS, MISSING, inputs_of, specification
 
 SPEC = {"loss": "mse_loss", "optimizer": {"type": "sgd", "lr": 1}, "model": ["relu", {"p": 1}]}
 
@@ -84,6 +86,11 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
 def test_rows_are_json_or_csv(tmp_path: Path, name: str, text: str, rows: list[Any]) -> None:
     (tmp_path / name).write_text(text)
     assert inputs_of(str(tmp_path / name)) == rows
+
+
+def test_a_file_is_read_by_the_rules_of_an_upload() -> None:
+    assert frozenset(columns.MISSING) == MISSING
+    assert app_text.DELIMITERS == DELIMITERS
 
 
 @pytest.mark.parametrize("text", ["7", "{}", '{"inputs": 7}'])

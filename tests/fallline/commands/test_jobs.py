@@ -24,7 +24,9 @@ def page_of(*answers: Answer) -> Answer:
     return Answer(200, {"data": [each.body for each in answers], "has_more": False, "next": None})
 
 
-def test_a_job_is_submitted_watched_and_asked(terminal: Terminal, service: Service) -> None:
+def test_a_job_is_submitted_watched_and_asked(
+    terminal: Terminal, service: Service, tmp_path: Path
+) -> None:
     fallline = terminal.at(service.url, service.key)
     spec = json.dumps({**SPEC, "name": "typed"})
     planned = fallline("jobs", "validate", "-", stdin=spec)
@@ -50,6 +52,8 @@ def test_a_job_is_submitted_watched_and_asked(terminal: Terminal, service: Servi
         said = fallline("predict", name, "-o", "csv", stdin=rows)
         assert said.out.splitlines()[0] == "row,label,probability"
     assert fallline("models", "list", "-o", "id").out.splitlines()[0] == "typed"
+    assert fallline("models", "download", "typed", str(tmp_path / "file")).code == 0
+    assert b'"fallline model 1"' in (tmp_path / "file").read_bytes().replace(b"\\", b"")
     assert fallline("jobs", "delete", who).code == 0
     assert fallline("jobs", "show", who).code == 4
 
@@ -67,6 +71,12 @@ def test_a_job_is_changed_forked_and_its_log_read(terminal: Terminal, service: S
     assert changed.err == f"from iteration {intervention['iteration']} on: lr = 0.05\n"
     assert fallline("jobs", "change", who).code == 2
 
+    shown = ["jobs", "show", who, "-o", "json"]
+    eventually(
+        lambda: json.loads(fallline(*shown).out)["progress"]["iteration"] > 3,
+        "it has come so far",
+        within=30,
+    )
     fallline("jobs", "pause", who)
     steered = fallline("jobs", "fork", who, "3", "--set", "iterations=9", "--watch", "-o", "jsonl")
     assert steered.code == 0, steered.err

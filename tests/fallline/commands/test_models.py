@@ -74,6 +74,18 @@ def test_models_are_listed_by_name(scripted: Scripted) -> None:
     assert fallline("models", "show", "m", "-o", "csv").out.splitlines()[1].startswith("m,3,job_1")
 
 
+def test_a_model_is_fetched_into_a_new_file(scripted: Scripted, tmp_path: Path) -> None:
+    file = tmp_path / "m.safetensors"
+    where = "GET /v1/models/m/versions/3/download"
+    fallline, script = scripted({where: [Answer(200, "the weights")]})
+    fetched = fallline("models", "download", "m", str(file), "--version", "3")
+    assert fetched.code == 0, fetched.err
+    assert file.read_text() == "the weights"
+    assert script.asked == [f"{where}?format=safetensors"]
+    again = fallline("models", "download", "m", str(file), "--version", "3")
+    assert (again.code, "File exists" in again.err) == (2, True)
+
+
 def test_a_file_that_was_uploaded_can_be_asked_about(scripted: Scripted, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("x,y,z,goal\n, NA ,TRUE,red\n")
     said = Answer(200, {"model": "m", "version": 1, "predictions": [{"value": [1.5]}]})
