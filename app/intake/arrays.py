@@ -1,6 +1,8 @@
 """A table becomes arrays: the second reading of its file, when its columns are known."""
 
 import os
+import tempfile
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,9 @@ from app.intake.table import Reading
 from app.intake.text import Bounds
 from training.arrayfile import Place, layout
 from training.stored import Table
+
+PART = 1 << 20
+"""Rows that are compared at once."""
 
 
 class Written(NamedTuple):
@@ -30,18 +35,26 @@ def write(file: IO[bytes], reading: Reading, bounds: Bounds, to: IO[bytes]) -> W
     table = reading.table
     header, places = layout(shapes(table))
     os.pwrite(to.fileno(), header, 0)
-    hashes, done = np.empty(table.rows, dtype=np.uint64), 0
-    for batch in batches(file, reading.dialect, bounds):
-        block = arrays(batch, reading)
-        count = len(block["numeric"])
-        for name, values in block.items():
-            put(to, places[name], values, done)
-        hashes[done : done + count] = hashed(list(block.values()))
-        done += count
-    assert done == table.rows, "the file has changed under our hands"
-    to.truncate(max(place.end for place in places.values()))
+    done = 0
+    # On the disk, for there may be more rows than memory holds.
+    with tempfile.TemporaryFile(dir=Path(to.name).parent) as hashes:
+        for batch in batches(file, reading.dialect, bounds):
+            block = arrays(batch, reading)
+            for name, values in block.items():
+                put(to, places[name], values, done)
+            hashes.write(hashed(list(block.values())).tobytes())
+            done += len(block["numeric"])
+        assert done == table.rows, "the file has changed under our hands"
+        to.truncate(max(place.end for place in places.values()))
+        hashes.flush()
+        return Written(repeated(np.memmap(hashes, np.uint64, "r+", shape=done)))
+
+
+def repeated(hashes: NDArray[np.uint64]) -> int:
+    """How many are there again; they are sorted for that, where they lie."""
     hashes.sort()  # lets other threads run, as np.unique would not for seconds
-    return Written(int(np.count_nonzero(hashes[1:] == hashes[:-1])))
+    parts = (hashes[i : i + PART + 1] for i in range(0, len(hashes), PART))
+    return sum(int(np.count_nonzero(part[1:] == part[:-1])) for part in parts)
 
 
 def shapes(table: Table) -> dict[str, tuple[str, tuple[int, ...]]]:

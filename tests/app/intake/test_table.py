@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.intake import report
-from app.intake.arrays import Written, write
+from app.intake.arrays import Written, repeated, write
 from app.intake.dialect import Wishes
 from app.intake.table import Reading, read
 from app.intake.text import BadFile, Bounds, UnknownColumn
@@ -115,6 +116,33 @@ def test_rows_without_a_target_are_left_out_and_counted() -> None:
 def test_rows_that_are_there_twice_are_counted() -> None:
     rows = "1,a,0\n1,a,0\n1.0, a,0\n1,a,1\n,a,0\n,a,0\n2,b,0\n3,b,0\n"
     assert taken("x,c,y\n" + rows).written.duplicates == 3
+
+
+def test_a_table_of_many_rows_takes_no_memory_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.intake.reader.BLOCK", 1 << 16)
+    monkeypatch.setattr("app.intake.arrays.PART", 1 << 14)
+    rows = 2_000_000
+    file = io.BytesIO(b"x,y\n" + b"1,2\n1,3\n" * (rows // 2))
+    reading = read(file, Wishes("y"), Bounds())
+    with tempfile.NamedTemporaryFile() as to:
+        tracemalloc.start()
+        try:
+            written = write(file, reading, Bounds(), to)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert written.duplicates == rows - 2
+    assert most < 8 * rows / 2, "half of a number for each"
+
+
+@pytest.mark.parametrize("part", [1, 2, 3, 7, 8, 9, 100])
+def test_rows_are_compared_across_the_ends_of_parts(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.intake.arrays.PART", part)
+    for text in ("", "a", "aa", "aab", "abbbcdd", "aaaaaaaa", "abcdefgh", "cabacddbd"):
+        hashes = np.frombuffer(text.encode(), np.uint8).astype(np.uint64)
+        assert repeated(hashes) == len(text) - len(set(text))
 
 
 def test_texts_that_are_no_categories_are_ignored_with_a_sentence() -> None:
