@@ -1,5 +1,6 @@
 """Keys: minted once, kept as a digest, judged by the database's clock."""
 
+import hmac
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -51,6 +52,28 @@ def test_a_key_is_valid_until_it_expires_or_is_revoked(rows: Database, tenants: 
 def test_what_is_no_key_is_refused(secret: str, rows: Database) -> None:
     with rows.session(write=False) as session, pytest.raises(Unauthenticated):
         authenticate(session, secret)
+
+
+def test_secrets_are_compared_in_constant_time_also_those_of_no_key(
+    rows: Database, tenants: Tenants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[str, str]] = []
+    compare = hmac.compare_digest
+
+    def watched(known: str, given: str) -> bool:
+        compared.append((known, given))
+        return compare(known, given)
+
+    monkeypatch.setattr(hmac, "compare_digest", watched)
+    with rows.session() as session:
+        secret = mint(session, tenants[1]).secret
+        authenticate(session, secret)
+        for wrong in (secret[:-1], f"fl_{'0' * 26}_{'A' * 43}"):
+            with pytest.raises(Unauthenticated):
+                authenticate(session, wrong)
+    assert compared[0] == (digest(secret), digest(secret))
+    assert len(compared) == 3
+    assert {len(text) for pair in compared for text in pair} == {64}
 
 
 def test_two_keys_share_nothing(rows: Database, tenants: Tenants) -> None:
