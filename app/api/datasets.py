@@ -6,7 +6,16 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from app.api.answers import Router
-from app.api.deps import After, DatabaseDep, Keeping, Limit, Reading, StorageDep, Writing
+from app.api.deps import (
+    After,
+    DatabaseDep,
+    Keeping,
+    Limit,
+    Reader,
+    Reading,
+    StorageDep,
+    Writing,
+)
 from app.api.openapi import refusals
 from app.api.schemas import Document, Time
 from app.api.uploads import Uploaded
@@ -150,12 +159,15 @@ def show(dataset_id: str, session: Reading) -> DatasetDocument:
 @router.get("/{dataset_id}/preview", operation_id="preview_dataset")
 def preview(
     dataset_id: str,
-    session: Reading,
+    database: DatabaseDep,
+    principal: Reader,
     storage: StorageDep,
     rows: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Preview:
     """The first rows, with their target, without what is ignored."""
-    return Preview(dataset=dataset_id, data=datasets.preview(session, storage, dataset_id, rows))
+    with database.session(principal.tenant_id, write=False) as session:
+        found = datasets.get(session, dataset_id)
+    return Preview(dataset=dataset_id, data=datasets.preview(found, storage, rows))
 
 
 @router.delete(

@@ -8,7 +8,7 @@ from pydantic import Field
 from app import inference
 from app.api.answers import Router
 from app.api.body import Body, described, read
-from app.api.deps import Caller, DatabaseDep, Reading, SettingsDep, StorageDep
+from app.api.deps import Caller, DatabaseDep, Reader, SettingsDep, StorageDep
 from app.api.openapi import refusals
 from app.api.schemas import Document
 from app.config import Settings
@@ -108,15 +108,17 @@ def of_job(
 @router.get("/jobs/{job_id}/examples", operation_id="get_examples", responses=refusals(409))
 def examples(
     job_id: str,
-    session: Reading,
+    database: DatabaseDep,
+    principal: Reader,
     storage: StorageDep,
     split: Literal["train", "validation", "test"] = "test",
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Examples:
     """The first rows of a split, as they came: what ``predict`` takes, and what is true."""
-    job = jobs.get(session, job_id)
-    plan = check(job.spec, UNLIMITED, datasets.finder(session))
-    arrays = datasets.opened(session, storage)
+    with database.session(principal.tenant_id, write=False) as session:
+        job = jobs.get(session, job_id)
+        plan = check(job.spec, UNLIMITED, datasets.finder(session))
+        arrays = datasets.behind(session, storage, plan.spec)
     return Examples(split=split, data=inference.examples(plan, arrays, split, limit))
 
 

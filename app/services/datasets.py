@@ -175,16 +175,17 @@ def opener(find: Callable[[str], Dataset], storage: Storage) -> Opener:
     return open_
 
 
-def opened(session: Session, storage: Storage) -> Opener:
-    """``opener`` for the length of a transaction."""
-    return opener(lambda dataset_id: get(session, dataset_id), storage)
+def behind(session: Session, storage: Storage, spec: JobSpec) -> Opener:
+    """``opener`` for the data set of a job, to be used when the transaction is over."""
+    name = named_in(spec)
+    found = {name: get(session, name)} if name is not None else {}
+    return opener(found.__getitem__, storage)
 
 
-def preview(session: Session, storage: Storage, dataset_id: str, rows: int) -> list[dict[str, Any]]:
-    """The first rows, by column."""
-    row = get(session, dataset_id)
+def preview(row: Dataset, storage: Storage, rows: int) -> list[dict[str, Any]]:
+    """The first rows, by column. The whole file is proved, so no transaction is open meanwhile."""
     try:
-        arrays = opened(session, storage)(dataset_id)
+        arrays = opener(lambda _: row, storage)(row.id)
     except DamagedFile as error:
         raise Unavailable("the file of this data set is damaged; upload it again") from error
     known_of = table(row)

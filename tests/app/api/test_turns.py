@@ -12,8 +12,10 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from app.api.deps import READERS
 from app.ids import new_id
-from app.tables import Checkpoint, Job, Tenant
+from app.tables import Checkpoint, Dataset, Job, Tenant
+from tests.app.api.test_events import in_flight
 from tests.app.conftest import database_of
 from tests.app.talk import TINY, mistakes, posted, problem
 from tests.servers import eventually
@@ -21,6 +23,9 @@ from tests.service import Service
 
 PROMPT = 5.0
 """Seconds; SQLite waits for ten before it gives up, the other server for ever."""
+
+
+TABLE = "".join(f"{i},{i % 7}.5\n" for i in range(40))
 
 
 @pytest.fixture
@@ -97,6 +102,33 @@ def test_a_retry_begins_at_the_checkpoint_that_was_proved(
         file.write(b"a state")
     document = retried.result(PROMPT).json()
     assert (document["retry_of"], document["progress"]["iteration"]) == (job_id, 2)
+
+
+@pytest.mark.parametrize("of_a_job", [False, True], ids=["preview", "examples"])
+def test_nobody_waits_while_the_files_of_tables_are_proved(
+    of_a_job: bool, api: Service, pool: ThreadPoolExecutor
+) -> None:
+    headers = {"Content-Type": "text/csv"}
+    found = api.http.post("/v1/datasets?target=b", content=f"a,b\n{TABLE}", headers=headers).json()
+    job_id = posted(api, TINY, dataset=found["id"], priority=-100)
+    with database_of(api) as database, database.session(write=False) as session:
+        path = api.home / "objects" / session.get_one(Dataset, found["id"]).location
+    path.unlink()
+    os.mkfifo(path)
+    warm = api.http.get(f"/v1/jobs/{posted(api, TINY)}/examples?split=train")
+    assert warm.status_code == 200  # torch is loaded
+    looks = [f"/v1/datasets/{found['id']}/preview", f"/v1/jobs/{job_id}/examples?split=train"]
+    asked = [
+        pool.submit(api.http.get, looks[of_a_job]) for _ in range(int(READERS.total_tokens) + 2)
+    ]
+    with read_from(path):
+        eventually(lambda: in_flight(api) >= len(asked), "all are under way")
+        for other in ("/v1/jobs?limit=1", "/v1/datasets?limit=1"):
+            assert pool.submit(api.http.get, other).result(PROMPT).status_code == 200
+        assert not any(one.done() for one in asked)
+        path.unlink()  # whoever has not begun to read finds nothing
+    for one in asked:
+        problem(one.result(PROMPT), 503, "unavailable")
 
 
 @pytest.mark.parametrize(
