@@ -1,17 +1,30 @@
 """Any iteration again, computed by a worker."""
 
-import time
+import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Annotated, Any
 
-from anyio import sleep, to_thread
-from fastapi import Path, Query, Response
+from anyio import to_thread
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from app.api.answers import Router
-from app.api.deps import WRITERS, DatabaseDep, Reader, Reading, RequestId, SettingsDep, Writing
+from app.api.deps import (
+    READERS,
+    WRITERS,
+    BeforeDep,
+    DatabaseDep,
+    Reader,
+    Reading,
+    RequestId,
+    SettingsDep,
+    Writing,
+)
 from app.api.openapi import refusals
+from app.api.questions import Questions
 from app.api.schemas import (
     Document,
     ExplanationDocument,
@@ -19,17 +32,14 @@ from app.api.schemas import (
     TaskDocument,
     task_document,
 )
-from app.db import Database
+from app.api.waiting import unless_gone
+from app.db import Look
 from app.errors import Invalid, ServiceError
-from app.services import jobs, tasks
-from app.services.keys import Principal
+from app.services import tasks
+from app.services.tasks import Arguments
 from app.tables import Task, TaskState
 
 router = Router(prefix="/v1", tags=["iterations"])
-
-POLL = 0.02
-"""Seconds between looks at the task: a replay of a small job takes about as long."""
-
 
 Iteration = Annotated[int, Path(ge=0, le=2**31 - 1)]
 ACCEPTED = "It takes longer; the task will have the answer."
@@ -44,14 +54,70 @@ def computed(model: type[Document]) -> dict[int | str, dict[str, Any]]:
 ANSWERED, EXPLAINED = computed(IterationDocument), computed(ExplanationDocument)
 
 
-@router.get("/jobs/{job_id}/iterations/{n}", operation_id="get_iteration", responses=ANSWERED)
-async def show(
-    job_id: str,
-    n: Iteration,
+class Asker:
+    """Who asks something about a job that a worker has to compute."""
+
+    def __init__(
+        self,
+        request: Request,
+        session: Callable[..., AbstractContextManager[Session]],
+        seconds: float,
+        request_id: str,
+    ) -> None:
+        self.request = request
+        self.session = session
+        self.seconds = seconds
+        self.request_id = request_id
+
+    async def answer(self, job_id: str, asked: Callable[[Look], Arguments]) -> JSONResponse:
+        """Asks, together with all who ask the same just now, and waits so long for the answer; 202
+        with the task when it takes longer. ``asked`` sees to it that there is such a job."""
+        look = partial(self.session, write=False)
+        arguments = await to_thread.run_sync(asked, look, limiter=READERS)
+
+        def ask() -> Task:
+            with self.session() as session:
+                return tasks.ask(session, job_id, arguments, self.request_id)
+
+        questions: Questions = self.request.app.state.questions
+        name = json.dumps([job_id, arguments])
+        with questions.asking(name, lambda: to_thread.run_sync(ask, limiter=WRITERS)) as question:
+            await unless_gone(self.request, questions.wait(question, self.seconds))
+        assert question.row is not None, "it has been asked"
+        return document(question.row)
+
+
+async def get_asker(
+    request: Request,
     database: DatabaseDep,
     principal: Reader,
     settings: SettingsDep,
     request_id: RequestId,
+) -> Asker:
+    """Whoever may read may ask."""
+    session = partial(database.session, principal.tenant_id)
+    return Asker(request, session, settings.replay_wait_seconds, request_id)
+
+
+AskerDep = Annotated[Asker, Depends(get_asker)]
+
+
+def document(task: Task) -> JSONResponse:
+    """A task that was waited for."""
+    if task.state == TaskState.FAILED:
+        raise failure(task)
+    if task.state == TaskState.SUCCEEDED:
+        return JSONResponse(task.result)
+    location = {"Location": f"/v1/tasks/{task.id}"}
+    return JSONResponse(task_document(task).model_dump(mode="json"), 202, location)
+
+
+@router.get("/jobs/{job_id}/iterations/{n}", operation_id="get_iteration", responses=ANSWERED)
+async def show(
+    job_id: str,
+    n: Iteration,
+    asker: AskerDep,
+    settings: SettingsDep,
     parameters: str | None = None,
 ) -> JSONResponse:
     """The state before update ``n``, the gradient at it (as it is before `clip_grad_norm` shortens
@@ -60,11 +126,9 @@ async def show(
     ``parameters``: ``0.weight,2.weight[1,2]``; without it, a summary of each.
     """
 
-    def ask(session: Session) -> Task:
-        job = jobs.get(session, job_id)
-        return tasks.ask_iteration(session, job, n, parameters, settings, request_id)
-
-    return await answer(database, principal, ask, settings.replay_wait_seconds)
+    return await asker.answer(
+        job_id, lambda look: tasks.iteration(look, job_id, n, parameters, settings)
+    )
 
 
 @router.get(
@@ -75,21 +139,22 @@ async def show(
 async def explain(
     job_id: str,
     n: Iteration,
-    database: DatabaseDep,
-    principal: Reader,
+    asker: AskerDep,
     settings: SettingsDep,
-    request_id: RequestId,
     weight: Annotated[str, Query(description="One element: `2.weight[1,2]`.")],
     example: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> JSONResponse:
     """Why one weight moves: the chain rule for one training example, checked by a finite
     difference, and the update that the weight got from the whole batch."""
 
-    def ask(session: Session) -> Task:
-        job = jobs.get(session, job_id)
-        return tasks.ask_explanation(session, job, n, weight, example, settings, request_id)
+    return await asker.answer(
+        job_id, lambda look: tasks.explanation(look, job_id, n, weight, example, settings)
+    )
 
-    return await answer(database, principal, ask, settings.replay_wait_seconds)
+
+async def verifying(job_id: str, before: BeforeDep, settings: SettingsDep) -> Arguments:
+    """What is asked of a worker, if it can be."""
+    return await before(lambda look: tasks.verification(look, job_id, settings))
 
 
 @router.post(
@@ -100,14 +165,14 @@ async def explain(
 )
 def verify(
     job_id: str,
+    asked: Annotated[Arguments, Depends(verifying)],
     session: Writing,
-    settings: SettingsDep,
     request_id: RequestId,
     response: Response,
 ) -> TaskDocument:
     """Trains an ended job again and compares every loss, every evaluation and the model's file
     with what was recorded, bit for bit; the task has the verdict."""
-    task = tasks.ask_verification(session, jobs.get(session, job_id), settings, request_id)
+    task = tasks.ask(session, job_id, asked, request_id)
     response.headers["Location"] = f"/v1/tasks/{task.id}"
     return task_document(task)
 
@@ -116,39 +181,6 @@ def verify(
 def show_task(task_id: str, session: Reading) -> TaskDocument:
     """A question that took longer, and its answer."""
     return task_document(tasks.get(session, task_id))
-
-
-async def answer(
-    database: Database, principal: Principal, ask: Callable[[Session], Task], seconds: float
-) -> JSONResponse:
-    """Asks a question and waits so long for its answer; 202 with the task when it takes longer."""
-
-    def asked() -> Task:
-        with database.session(principal.tenant_id) as session:
-            return ask(session)
-
-    task = await answered(database, await to_thread.run_sync(asked, limiter=WRITERS), seconds)
-    if task.state == TaskState.FAILED:
-        raise failure(task)
-    if task.state == TaskState.SUCCEEDED:
-        return JSONResponse(task.result)
-    location = {"Location": f"/v1/tasks/{task.id}"}
-    return JSONResponse(task_document(task).model_dump(mode="json"), 202, location)
-
-
-async def answered(database: Database, task: Task, seconds: float) -> Task:
-    """The task once it is answered, or as it is when the time is up."""
-
-    def look() -> Task:
-        with database.session(task.tenant_id, write=False) as session:
-            return tasks.get(session, task.id)
-
-    deadline = time.monotonic() + seconds
-    found = task
-    while found.finished_at is None and time.monotonic() < deadline:
-        await sleep(POLL)
-        found = await to_thread.run_sync(look)
-    return found
 
 
 def failure(task: Task) -> ServiceError:

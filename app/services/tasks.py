@@ -1,6 +1,7 @@
 """Questions to a worker, and their answers."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -8,38 +9,34 @@ from sqlalchemy.orm import Session
 
 from app import queue
 from app.config import Settings
-from app.db import after_commit
+from app.db import Look, after_commit
 from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
-from app.services import datasets
-from app.tables import TERMINAL, Job, Task
+from app.services import datasets, jobs
+from app.tables import TERMINAL, Task
 from training.check import UNLIMITED, check
 from training.mistakes import Mistake, unknown
 from training.plan import Plan
 
+Arguments = dict[str, Any]
+"""What is asked about a job, as a worker reads it."""
+
 ADDRESS = re.compile(r"([A-Za-z0-9_.]+)(?:\[(\d{1,9}(?:,\d{1,9})*)\])?(?:,|$)")
 
 
-def ask_iteration(
-    session: Session, job: Job, n: int, parameters: str | None, settings: Settings, request_id: str
-) -> Task:
-    """Asks for one iteration again; raises when the job has no such iteration or parameter."""
-    plan = replayable(session, job, n, settings)
-    wanted = addresses(plan, parameters)
-    return queued(session, job, request_id, kind="iteration", iteration=n, parameters=wanted)
+def iteration(
+    look: Look, job_id: str, n: int, parameters: str | None, settings: Settings
+) -> Arguments:
+    """One iteration again; raises when the job has no such iteration or parameter."""
+    wanted = addresses(replayable(look, job_id, n, settings), parameters)
+    return {"kind": "iteration", "iteration": n, "parameters": wanted}
 
 
-def ask_explanation(
-    session: Session,
-    job: Job,
-    n: int,
-    weight: str,
-    example: int,
-    settings: Settings,
-    request_id: str,
-) -> Task:
-    """Asks why one weight moves at iteration ``n``, by the chain rule for one training example."""
-    plan = replayable(session, job, n, settings)
+def explanation(
+    look: Look, job_id: str, n: int, weight: str, example: int, settings: Settings
+) -> Arguments:
+    """Why one weight moves at iteration ``n``, by the chain rule for one training example."""
+    plan = replayable(look, job_id, n, settings)
     ((address, name, place), *more) = addresses(plan, weight, at="/weight") or [None]
     if more or not place:
         sentence = "must name one element, like `2.weight[1,2]`"
@@ -49,20 +46,24 @@ def ask_explanation(
         sentence = f"the training split has {plan.rows['train']} examples, counted from 0"
         raise Invalid("no such example", [Mistake("/example", "out_of_range", sentence)])
     asked = {"iteration": n, "weight": [address, name, place], "example": example}
-    return queued(session, job, request_id, kind="explanation", **asked)
+    return {"kind": "explanation", **asked}
 
 
-def ask_verification(session: Session, job: Job, settings: Settings, request_id: str) -> Task:
-    """Asks to train the job again and to compare all it recorded, bit for bit."""
+def verification(look: Look, job_id: str, settings: Settings) -> Arguments:
+    """To train the job again and to compare all it recorded, bit for bit."""
+    with look() as session:
+        job = jobs.get(session, job_id)
     if job.state not in TERMINAL:
         raise Conflict(f"a job that is {job.state} cannot be verified before it has ended")
-    replayable(session, job, 0, settings)
-    return queued(session, job, request_id, kind="verification")
+    replayable(look, job_id, 0, settings)
+    return {"kind": "verification"}
 
 
-def replayable(session: Session, job: Job, n: int, settings: Settings) -> Plan:
+def replayable(look: Look, job_id: str, n: int, settings: Settings) -> Plan:
     """The job's plan, if iteration ``n`` of it can be computed again."""
-    plan = check(job.spec, UNLIMITED, datasets.finder(session))
+    with look() as session:
+        job = jobs.get(session, job_id)
+    plan = check(job.spec, UNLIMITED, datasets.still(look))
     count = plan.parameter_count
     if count > settings.replay_max_parameters or job.iterations > settings.replay_max_iterations:
         raise Invalid(
@@ -76,8 +77,9 @@ def replayable(session: Session, job: Job, n: int, settings: Settings) -> Plan:
     return plan
 
 
-def queued(session: Session, job: Job, request_id: str, **arguments: Any) -> Task:
-    """A new question; a worker is told once it is durable."""
+def ask(session: Session, job_id: str, arguments: Arguments, request_id: str) -> Task:
+    """Asks a question that can be answered; a worker is told once it is durable."""
+    job = jobs.get(session, job_id, keep=True)
     task = Task(
         id=new_id("task"),
         tenant_id=job.tenant_id,
@@ -89,6 +91,12 @@ def queued(session: Session, job: Job, request_id: str, **arguments: Any) -> Tas
     session.flush()
     after_commit(session, lambda: queue.ring(queue.INTERACTIVE))
     return task
+
+
+def answered(session: Session, task_ids: Sequence[str]) -> Sequence[Task]:
+    """Those of these that have their answer."""
+    query = select(Task).where(Task.id.in_(task_ids), Task.finished_at.is_not(None))
+    return session.scalars(query).all()
 
 
 def get(session: Session, task_id: str) -> Task:
