@@ -3,15 +3,18 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import make_url
 
+from app import dump
 from tests.app.talk import DIGITS, FOR_EVER, Document, job, losses, posted, trained
 from tests.databases import ROOT, Database, Postgresql
 from tests.servers import eventually
@@ -130,6 +133,34 @@ def known_without_a_worker(service: Service, job_id: str) -> Iterator[tuple[str,
     answer = service.http.get(f"/v1/jobs/{job_id}")
     assert answer.status_code == 200, answer.text
     yield "", answer.json()
+
+
+def test_what_comes_while_the_database_is_copied_is_no_part_of_the_copy(
+    api: Service, programs: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", programs)
+    posted(api, FOR_EVER, name="before-the-copy")
+    copy = dump.run_postgresql
+
+    def copy_late(*words: Any) -> None:
+        posted(api, FOR_EVER, name="during-the-copy")
+        copy(*words)
+
+    monkeypatch.setattr(dump, "run_postgresql", copy_late)
+    dump.Database(api.database_url).snapshot(tmp_path / "database")
+    assert b"before-the-copy" in content_of(tmp_path / "database")
+    assert b"during-the-copy" not in content_of(tmp_path / "database")
+
+
+def content_of(copied: Path) -> bytes:
+    """What a copy of a database says of its jobs."""
+    if copied.read_bytes().startswith(b"SQLite"):
+        with closing(sqlite3.connect(copied)) as database:
+            return repr(database.execute("SELECT name FROM jobs").fetchall()).encode()
+    program = shutil.which("pg_restore")
+    assert program
+    command = [program, "--data-only", "--table=jobs", "--file=-", str(copied)]
+    return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 def test_nothing_is_overwritten(api: Service, run: Run, tmp_path: Path) -> None:
