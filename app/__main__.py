@@ -1,5 +1,6 @@
 """The API process: ``python -m app``."""
 
+import gc
 import resource
 
 import uvicorn
@@ -36,9 +37,13 @@ if __name__ == "__main__":
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on who connects
         timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
     # Those who watch are let go at once; they come again to the next process and miss nothing.
     app.state.watch.ending = lambda: server.should_exit
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     server.run()

@@ -4,7 +4,7 @@ import contextlib
 import ipaddress
 import os
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -155,6 +155,7 @@ def words(text: str) -> frozenset[str]:
     return frozenset(word.strip().lower() for word in text.split(",") if word.strip())
 
 
+@lru_cache(maxsize=1000)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can connect to an address."""
     try:

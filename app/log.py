@@ -1,9 +1,23 @@
 """Structured logs: one JSON object a line on stderr, with request and job where there is one."""
 
+import json
 import logging
 import sys
+from typing import Any
 
+import orjson
 import structlog
+
+
+def line(event: Any, **options: Any) -> str:
+    """A line of the log."""
+    try:
+        return orjson.dumps(event, **options).decode()
+    except TypeError:  # half a character, or a number of more than 64 bits
+        return json.dumps(event, **options)
+
+
+JSON = structlog.processors.JSONRenderer(serializer=line)
 
 
 def configure_logging() -> None:
@@ -15,7 +29,7 @@ def configure_logging() -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
+        processors=[*shared, JSON],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
@@ -25,7 +39,7 @@ def configure_logging() -> None:
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                JSON,
             ],
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
         )

@@ -51,24 +51,25 @@ class RequestContext:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, body.receive, labelled_send)
-            except ClientDisconnect:
-                status = 499  # nobody is left to be answered; as nginx logs it
-            except Exception as error:
-                if status:
-                    raise  # too late for another answer: the connection breaks
-                await self.failed(Request(scope), error)(scope, receive, labelled_send)
-            finally:
-                body.close()
-            # Whoever asks every second whether all is well fills no log.
-            say = log.debug if scope["path"] in PUBLIC and status == HTTPStatus.OK else log.info
-            say(
-                "request",
-                method=scope["method"],
-                route=getattr(scope.get("route"), "path", None),
-                status=status,
-                tenant_id=getattr(scope["state"].get("principal"), "tenant_id", None),
-                milliseconds=round(1000 * (time.perf_counter() - began), 1),
-            )
+        # Not taken back: a request is a task, with a context of its own.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, body.receive, labelled_send)
+        except ClientDisconnect:
+            status = 499  # nobody is left to be answered; as nginx logs it
+        except Exception as error:
+            if status:
+                raise  # too late for another answer: the connection breaks
+            await self.failed(Request(scope), error)(scope, receive, labelled_send)
+        finally:
+            body.close()
+        # Whoever asks every second whether all is well fills no log.
+        say = log.debug if scope["path"] in PUBLIC and status == HTTPStatus.OK else log.info
+        say(
+            "request",
+            method=scope["method"],
+            route=getattr(scope.get("route"), "path", None),
+            status=status,
+            tenant_id=getattr(scope["state"].get("principal"), "tenant_id", None),
+            milliseconds=round(1000 * (time.perf_counter() - began), 1),
+        )

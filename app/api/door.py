@@ -14,7 +14,7 @@ from starlette.routing import compile_path
 from app.api.asgi import App, Message, Receive, Scope, Send
 from app.api.deps import KEY_NEEDED, PUBLIC
 from app.api.hosts import Hosts
-from app.api.keyring import FRESH, Keyring
+from app.api.keyring import STALE, Keyring
 from app.errors import HeadTooLarge, Unauthenticated
 from app.rates import Rates
 
@@ -58,7 +58,7 @@ class Door:
             nonlocal checked, status
             begun, status = status, message.get("status", status)
             # A refusal shows nothing, least of all the one that says that the key has ended.
-            if status < HTTPStatus.BAD_REQUEST and time.monotonic() - checked > FRESH:
+            if status < HTTPStatus.BAD_REQUEST and time.monotonic() - checked > STALE:
                 try:
                     await self.keyring.principal(secret)
                 except Exception as error:

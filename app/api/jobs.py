@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 from sqlalchemy.orm import Session
 
-from app.api.accept import JSON
 from app.api.answers import Router
 from app.api.body import Body, described
 from app.api.conditional import must_match
@@ -25,6 +24,7 @@ from app.api.deps import (
 from app.api.filters import Wanted
 from app.api.looks import written
 from app.api.openapi import refusals
+from app.api.polls import answer
 from app.api.schemas import JobBatch, JobDocument, JobList, job_document
 from app.api.validation import ValidationDocument, validation_document
 from app.api.waiting import Passed, Wait, condition, looks_of, unless_gone, watch_of
@@ -160,7 +160,7 @@ async def show(
                 await unless_gone(request, watcher.until(met, wait))
             watcher.still_allowed()
         look = await looks.at(principal.tenant_id, job_id)
-    return Response(look.content, media_type=JSON)
+    return answer(look)
 
 
 @router.patch(

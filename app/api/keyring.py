@@ -2,7 +2,7 @@
 
 A key that was revoked or has expired is refused everywhere within ``USED`` seconds: what is known
 of a key is never used longer than that after the look in the database began, however long the
-database took to answer.
+database took to answer. Whoever asks while a good key is looked at again is not made to wait.
 """
 
 import asyncio
@@ -17,8 +17,10 @@ from app.errors import Unauthenticated, Unavailable
 from app.services import keys
 from app.services.keys import Principal
 
-FRESH = 2.0
-"""Seconds after which one looks again."""
+FRESH = 1.0
+"""Seconds after which one looks again, while what is known still counts."""
+STALE = 2.0
+"""Seconds after which one looks again and waits for it."""
 USED = 4.0
 """Seconds after which what a slow database has answered is too old to be believed."""
 MOST = 10_000
@@ -48,21 +50,29 @@ class Keyring:
         name = keys.digest(secret)
         seen = self.seen.get(name)
         if seen is None or age(seen) > FRESH:
-            seen = await self.looked_up(name, secret)
+            look = self.looking(name, secret)
+            if seen is None or seen.principal is None or age(seen) > STALE:
+                # Whoever asked first may hang up; the others still want to know.
+                seen = await asyncio.shield(look)
         if age(seen) > USED:
             raise Unavailable("the database is too slow to tell whose key this is; try again")
         if seen.principal is None:
             raise Unauthenticated("the key is not valid")
         return seen.principal
 
-    async def looked_up(self, name: str, secret: str) -> Seen:
+    def looking(self, name: str, secret: str) -> asyncio.Task[Seen]:
         """One look, however many ask for it at the same time."""
         if name not in self.looks:
             look = asyncio.create_task(self.look(name, secret))
             self.looks[name] = look
-            look.add_done_callback(lambda _: self.looks.pop(name))
-        # Whoever asked first may hang up; the others still want to know.
-        return await asyncio.shield(self.looks[name])
+            look.add_done_callback(lambda _: self.looked(name))
+        return self.looks[name]
+
+    def looked(self, name: str) -> None:
+        """A look is over. That it failed concerns those who wait for it, if anybody does."""
+        look = self.looks.pop(name)
+        if not look.cancelled():
+            look.exception()
 
     async def look(self, name: str, secret: str) -> Seen:
         """Asks the database and remembers what it says."""

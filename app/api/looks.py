@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from anyio import to_thread
 
+from app.api.conditional import etag
 from app.api.schemas import JobDocument, job_document
 from app.db import Database
 from app.errors import UnknownJob
@@ -20,16 +21,17 @@ from app.services.glances import Glance, glance
 from app.services.standing import Standing, standings
 from app.tables import Job
 
-GATHER = 0.02
+GATHER = 0.05
 """Seconds between the beginnings of two looks while many ask; who is alone does not wait."""
 
 
 class Look(NamedTuple):
-    """What was seen of a job: the numbers that tell whether something happened, and the bytes of
-    its document."""
+    """What was seen of a job: the numbers that tell whether something happened, the bytes of its
+    document, and their validator."""
 
     glance: Glance
     content: bytes
+    etag: str
 
 
 Found = dict[tuple[str, str], Look | Exception]
@@ -41,7 +43,8 @@ class Asked:
     def __init__(self) -> None:
         self.job_ids = defaultdict[str, set[str]](set)
         self.askers = 0
-        self.found: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        self.found: Found | Exception = {}
+        self.answered = asyncio.Event()
 
 
 class Looks:
@@ -61,10 +64,12 @@ class Looks:
         asked.job_ids[tenant_id].add(job_id)
         if self.task is None:
             self.task = asyncio.create_task(self.work())
-        found = (await asyncio.shield(asked.found))[tenant_id, job_id]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        await asked.answered.wait()
+        found = asked.found
+        look = found if isinstance(found, Exception) else found[tenant_id, job_id]
+        if isinstance(look, Exception):
+            raise look
+        return look
 
     async def work(self) -> None:
         """Looks until nobody asks any more."""
@@ -72,9 +77,10 @@ class Looks:
             asked, self.next = self.next, None
             began = time.monotonic()
             try:
-                asked.found.set_result(await to_thread.run_sync(self.look, asked.job_ids))
+                asked.found = await to_thread.run_sync(self.look, asked.job_ids)
             except Exception as error:  # noqa: BLE001 -- no thread to be had: they are told
-                asked.found.set_exception(error)
+                asked.found = error
+            asked.answered.set()
             if asked.askers > 1:  # it is worth while to let some more come together
                 await asyncio.sleep(max(0.0, began + GATHER - time.monotonic()))
         self.task = None
@@ -100,7 +106,8 @@ def seen(job_id: str, job: Job | None, standing: Standing | None) -> Look | Exce
     if job is None or standing is None:
         return UnknownJob(job_id)
     try:
-        return Look(glance(job), written(job_document(job, standing)))
+        content = written(job_document(job, standing))
+        return Look(glance(job), content, etag(content))
     except Exception as error:  # noqa: BLE001 -- it is raised again by each who asked
         return error
 

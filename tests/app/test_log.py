@@ -13,7 +13,7 @@ def test_the_lines_of_a_job_carry_its_request_in_the_api_and_in_the_worker(
     answer = service.http.post("/v1/jobs", json=TINY, headers={"X-Request-Id": "follow-me"})
     job_id = answer.json()["id"]
     finished(service, job_id)
-    request = json.loads(logged(service, "app", "follow-me", '"event": "request"'))
+    request = json.loads(logged(service, "app", "follow-me", '"event":"request"'))
     assert (request["method"], request["route"], request["status"]) == ("POST", "/v1/jobs", 202)
     assert request["milliseconds"] >= 0
     for event in ("job begins", "job ended"):
@@ -28,7 +28,7 @@ def test_a_question_to_a_worker_can_be_followed_too(
 ) -> None:
     path = f"/v1/jobs/{one_weight['id']}/iterations/1"
     service.http.get(path, headers={"X-Request-Id": "ask-me"})
-    line = json.loads(logged(service, "app", "ask-me", '"event": "request"'))
+    line = json.loads(logged(service, "app", "ask-me", '"event":"request"'))
     assert line["route"] == "/v1/jobs/{job_id}/iterations/{n}"
 
 

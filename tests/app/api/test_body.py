@@ -138,5 +138,5 @@ def test_a_client_that_hangs_up_is_no_error_of_ours(api: Service) -> None:
     )
     with socket.create_connection((url.host, url.port)) as connection:
         connection.sendall(head.encode())
-    line = json.loads(logged(api, "app", "hung-up", '"event": "request"'))
+    line = json.loads(logged(api, "app", "hung-up", '"event":"request"'))
     assert (line["status"], line["level"]) == (499, "info")
