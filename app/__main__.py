@@ -23,6 +23,14 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def freeze() -> None:
+    """Spares the garbage collector what was loaded and stays: passing over it again and again took
+    a fifth of a busy process's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 if __name__ == "__main__":
     settings = get_settings()
     raise_file_limit()
@@ -43,7 +51,5 @@ if __name__ == "__main__":
     server = uvicorn.Server(config)
     # Those who watch are let go at once; they come again to the next process and miss nothing.
     app.state.watch.ending = lambda: server.should_exit
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    freeze()
     server.run()

@@ -1,12 +1,14 @@
 """A thousand clients that poll and two hundred streams on one API process while two jobs train.
 
-    python -m benchmarks.watchers [sqlite|postgresql]
+    python -m benchmarks.watchers [sqlite|postgresql] [apart]
 
 Each client keeps a connection, asks for one of the jobs once a second, and is timed from its
 request to the last byte of the answer. A stream is behind by the age of the oldest loss that is in
 the database and was not told yet. Windows with and without watchers take turns, and training is
 measured in both. The clients are elsewhere in life and here beside all of it: what they take of
-the cores is printed, and what training got of what they left.
+the cores is printed, and what training got of what they left. Two jobs fill two cores, so on two
+every request is paid for by training; ``apart`` keeps the workers on one core and all else on the
+others, which shows whether anything but the cores is fought for.
 """
 
 import asyncio
@@ -111,7 +113,7 @@ class Listener(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A part of a frame; its last line says how much was told with it."""
-        if data.endswith(b"\n\n"):
+        if data.endswith(b"\n\n\r\n"):  # of the chunk
             _, found, number = data[-40:].rpartition(b"id: ")
             if found:
                 self.crowd.behind(self)
@@ -185,7 +187,7 @@ class Crowd:
 
 def main() -> None:
     """Measures and prints."""
-    kind = sys.argv[1] if len(sys.argv) > 1 else "sqlite"
+    kind = next((word for word in sys.argv[1:] if word in KINDS), "sqlite")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # inherited by the service
     with (
@@ -201,6 +203,15 @@ def main() -> None:
             service.http.post(f"/v1/jobs/{job_id}/cancel")
 
 
+def keep_apart(workers: list[psutil.Process], others: list[psutil.Process]) -> None:
+    """The workers on the first core, all else on the others."""
+    first, *rest = sorted(os.sched_getaffinity(0))
+    for process in workers:
+        process.cpu_affinity([first])
+    for process in others:
+        process.cpu_affinity(rest)
+
+
 def started(service: Service) -> str:
     """A job that trains for longer than is measured."""
     answer = service.http.post("/v1/jobs", json=DIGITS_MLP | {"iterations": 50_000_000})
@@ -211,10 +222,11 @@ def started(service: Service) -> str:
 
 
 class Window(NamedTuple):
-    """What was used and done in one: iterations, CPU seconds of the API and of this process, a
-    second."""
+    """What was done and used in one, a second: iterations; CPU seconds of the workers, the API and
+    this process."""
 
     pace: float
+    workers: float
     api: float
     clients: float
 
@@ -224,14 +236,17 @@ async def measured(service: Service, database: Database, ids: list[str]) -> None
     courses = {job_id: Course() for job_id in ids}
     observer = asyncio.create_task(observe(database, courses))
     crowd = Crowd(service, courses)
-    api = psutil.Process(service.processes[0].pid)
+    api, worker = (psutil.Process(process.pid) for process in service.processes)
+    workers = [worker, *worker.children(recursive=True)]
+    if "apart" in sys.argv:
+        keep_apart(workers, [api, psutil.Process()])
     alone, watched = list[Window](), list[Window]()
     for _ in range(ROUNDS):
         await asyncio.sleep(SETTLE)
-        alone.append(await window(courses, api))
+        alone.append(await window(courses, workers, [api]))
         async with crowd.watching() as listeners:
             crowd.measuring = True
-            watched.append(await window(courses, api))
+            watched.append(await window(courses, workers, [api]))
             for listener in listeners:
                 crowd.behind(listener)
             crowd.measuring = False
@@ -253,18 +268,22 @@ async def observe(database: Database, courses: dict[str, Course]) -> None:
         await asyncio.sleep(GLANCE)
 
 
-async def window(courses: dict[str, Course], api: psutil.Process) -> Window:
+async def window(courses: dict[str, Course], *groups: list[psutil.Process]) -> Window:
     """Measures one."""
 
     def now() -> tuple[float, ...]:
-        used = api.cpu_times()
         done = sum(course.counts[-1] for course in courses.values())
-        return time.perf_counter(), done, used.user + used.system, time.process_time()
+        return time.perf_counter(), done, *map(used, groups), time.process_time()
 
     before = now()
     await asyncio.sleep(WINDOW)
     seconds, *grown = (new - old for new, old in zip(now(), before, strict=True))
     return Window(*(growth / seconds for growth in grown))
+
+
+def used(processes: list[psutil.Process]) -> float:
+    """CPU seconds so far."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def show(crowd: Crowd, alone: list[Window], watched: list[Window]) -> None:
@@ -276,13 +295,14 @@ def show(crowd: Crowd, alone: list[Window], watched: list[Window]) -> None:
         Window(*map(statistics.median, zip(*w, strict=True))) for w in (alone, watched)
     )
     ratio, clients = after.pace / before.pace, after.clients - before.clients
-    cores = len(os.sched_getaffinity(0))
+    cores = os.cpu_count() or 1
     print(f"{POLLERS} clients, {STREAMS} streams, {JOBS} jobs; {rate:.0f} polls/s answered")
     print(f"a poll            p50 {p50:7.1f} ms   p99 {p99:7.1f} ms   (goal: p99 < 200 ms)")
     print(f"answers not 200       {crowd.broken:7d}")
     print(f"a stream behind   max {max(crowd.lags):7.2f} s                      (goal: < 2 s)")
     print(f"iterations/s    alone {before.pace:7.0f}   watched {after.pace:7.0f}")
-    print(f"CPU, of {cores} cores: API {before.api:.2f} -> {after.api:.2f}, clients {clients:.2f}")
+    print(f"CPU seconds a second, on {cores} cores: API {after.api:.2f}, clients {clients:.2f},")
+    print(f"                      workers alone {before.workers:.2f}, watched {after.workers:.2f}")
     print(f"training, watched over alone: {ratio:.3f}          (goal: > 0.9)")
     print(f"the same of what the clients left: {ratio / (1 - clients / cores):.3f}")
 

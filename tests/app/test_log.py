@@ -2,6 +2,7 @@
 
 import json
 
+from app.log import line
 from tests.app.conftest import log_of, logged
 from tests.app.talk import TINY, finished
 from tests.service import Service
@@ -47,3 +48,10 @@ def test_neither_queries_nor_bodies_are_logged(service: Service) -> None:
     logged(service, "app", "secretive", "POST")
     log = log_of(service, "app").read_text()
     assert "hidden-in-the" not in log
+
+
+def test_what_no_fast_writer_takes_is_logged_all_the_same() -> None:
+    assert json.loads(line({"half": "\ud800", "large": 2**70})) == {
+        "half": "\ud800",
+        "large": 2**70,
+    }
