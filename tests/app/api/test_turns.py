@@ -54,6 +54,14 @@ def read_from(path: Path) -> IO[bytes]:
     return os.fdopen(eventually(opened, f"{path} is read"), "wb")
 
 
+def forget(service: Service, *job_ids: str) -> None:
+    """Deletes jobs: others share the service, and what is read here without an end they would read
+    too."""
+    for job_id in job_ids:
+        service.http.post(f"/v1/jobs/{job_id}/cancel")
+        assert service.http.delete(f"/v1/jobs/{job_id}").status_code == 204
+
+
 def with_checkpoint(service: Service, content: bytes) -> tuple[str, Path]:
     """A cancelled job and the path of its checkpoint, which nobody has written yet."""
     job_id, location = posted(service, TINY, priority=-100), f"ckpt/00/{new_id('ckpt')}"
@@ -102,6 +110,7 @@ def test_a_retry_begins_at_the_checkpoint_that_was_proved(
         file.write(b"a state")
     document = retried.result(PROMPT).json()
     assert (document["retry_of"], document["progress"]["iteration"]) == (job_id, 2)
+    forget(api, document["id"], job_id)
 
 
 @pytest.mark.parametrize("of_a_job", [False, True], ids=["preview", "examples"])
@@ -129,6 +138,8 @@ def test_nobody_waits_while_the_files_of_tables_are_proved(
         path.unlink()  # whoever has not begun to read finds nothing
     for one in asked:
         problem(one.result(PROMPT), 503, "unavailable")
+    forget(api, job_id)
+    assert api.http.delete(f"/v1/datasets/{found['id']}").status_code == 204
 
 
 @pytest.mark.parametrize(
