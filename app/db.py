@@ -92,6 +92,13 @@ def clock_on_sqlite(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({plus}) || ' seconds')"
 
 
+WRITING: dict[str, Any] = {"write": True}
+READING: dict[str, dict[str, Any]] = {
+    "sqlite": {"write": False},  # a reader has its snapshot anyway
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+"""How transactions begin."""
+
 Look = Callable[[], AbstractContextManager[Session]]
 """Opens a transaction that only reads. Whoever is given one closes it before the work that follows
 on what was read."""
@@ -114,6 +121,7 @@ class Database:
 
     def __init__(self, url: str, **known: Any) -> None:
         self.engine = make_engine(url)
+        self.reading = READING[self.engine.dialect.name]
         self.known = known
 
     @contextmanager
@@ -121,10 +129,12 @@ class Database:
         """One transaction: commits at the end, rolls back on an exception.
 
         With a tenant, every query sees that tenant's rows alone; without, all (for the service's
-        own work). Calls registered with ``after_commit`` run once it is durable; those registered
-        with ``after_rollback`` when it never will be.
+        own work). One that only reads sees one moment throughout.
+
+        Calls registered with ``after_commit`` run once it is durable; those registered with
+        ``after_rollback`` when it never will be.
         """
-        engine = self.engine.execution_options(write=write)
+        engine = self.engine.execution_options(**(WRITING if write else self.reading))
         with Session(engine, expire_on_commit=False, info=dict(self.known)) as session:
             if tenant_id is not None:
                 session.info["tenant_id"] = tenant_id

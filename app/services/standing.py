@@ -42,7 +42,10 @@ def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, Place]:
 
 
 def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """Where in the queue each job stands: the queue is gone through once, to the last of them."""
+    """Where in the queue each job stands: the queue is gone through once, to the last of them.
+
+    One that has left it since it was read stood at its head.
+    """
     last = max(jobs, key=lambda job: (-job.priority, job.id))
     up_to_it = or_(
         Job.priority > last.priority, (Job.priority == last.priority) & (Job.id <= last.id)
@@ -54,7 +57,7 @@ def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
         .subquery()
     )
     query = select(queue).where(queue.c.id.in_([job.id for job in jobs]))
-    return {row.id: row.position for row in session.execute(query)}
+    return {job.id: 1 for job in jobs} | {row.id: row.position for row in session.execute(query)}
 
 
 def at_its_limit(session: Session, tenant_id: str) -> bool:

@@ -113,6 +113,17 @@ def test_a_session_can_be_read_after_it_has_ended(rows: Database, tenants: Tenan
     assert job.created_at.tzinfo is UTC
 
 
+def test_a_session_that_only_reads_sees_one_moment(rows: Database) -> None:
+    count = select(func.count()).select_from(Tenant)
+    with rows.session(write=False) as reader:
+        before = reader.scalar(count)
+        with rows.session() as writer:
+            writer.add(Tenant(id=new_id("tnt"), name="meanwhile"))
+        assert reader.scalar(count) == before
+    with rows.session(write=False) as later:
+        assert later.scalar(count) == (before or 0) + 1
+
+
 def test_on_sqlite_a_writer_takes_its_lock_at_once_and_a_reader_none(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/locks.db")
     impatient = sa.create_engine(database.engine.url, connect_args={"timeout": 0})

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import socket
 from typing import Any
 
 import httpx2
@@ -161,7 +162,13 @@ def test_a_file_of_a_job_that_is_deleted_meanwhile_is_broken_off(
 ) -> None:
     job_id = long_job(api, {"loss": (0, 1, np.zeros(2_000_000, dtype=np.float32))})
     where, asked = f"/v1/jobs/{job_id}/metrics", {"Accept": media_type}
-    with api.http.stream("GET", where, headers=asked) as answer:
+    # A small buffer, or all of the file is on its way before it is read.
+    few = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)]
+    with (
+        httpx2.HTTPTransport(socket_options=few) as slow,
+        httpx2.Client(base_url=api.url, headers=api.http.headers, transport=slow) as client,
+        client.stream("GET", where, headers=asked) as answer,
+    ):
         parts = answer.iter_raw(1)
         next(parts)  # and no more: what is not taken is not yet written
         assert api.http.delete(f"/v1/jobs/{job_id}").status_code == 204

@@ -2,7 +2,7 @@
 
 import random
 
-from sqlalchemy import event, select
+from sqlalchemy import event, select, update
 
 from app.db import Database
 from app.services.standing import queue_places
@@ -34,3 +34,17 @@ def test_a_page_of_places_is_read_at_once_and_each_is_that_of_the_job_alone(
             assert queue_places(session, [job]) == {job.id: places[job.id]}
         assert len(asked) == queries * (1 + len(jobs))
         assert queue_places(session, []) == {}
+
+
+def test_a_job_that_is_claimed_while_its_place_is_asked_for_stood_at_the_head(
+    rows: Database, tenants: Tenants
+) -> None:
+    with rows.session(tenants[0]) as session:
+        session.add_all([new_job(), new_job()])
+    with rows.session(tenants[0], write=False) as session:
+        jobs = list(session.scalars(select(Job).order_by(Job.id)))
+    with rows.session(tenants[0]) as session:
+        session.execute(update(Job).where(Job.id == jobs[0].id).values(state="running"))
+    with rows.session(tenants[0], write=False) as session:
+        places = queue_places(session, jobs)
+    assert [places[job.id].position for job in jobs] == [1, 1]
