@@ -53,6 +53,11 @@ fuzz: $(VENV)/.dev ## Try the HTTP contract with 10 000 requests that differ eve
 	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
 	$(BIN)/pytest tests/app/api/test_contract.py --numprocesses 0 --cases 10000 --first-seed $$(date +%s) $(ARGS)
 
+.PHONY: faults
+faults: $(VENV)/.dev ## Bring about what may go wrong, on real processes: SEED=n, F="F1 F8", DATABASE=sqlite
+	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(F)
+
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix-only $(CODE)

@@ -1,0 +1,111 @@
+"""Switches that exist only in tests: Python imports this first when its folder is on PYTHONPATH.
+
+``FALLLINE_SWITCHES``: names of functions below, with commas; each breaks one thing in a process of
+the service, once the module that it concerns has been imported. The service knows nothing of it.
+"""
+
+import importlib.abc
+import importlib.machinery
+import os
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+SWITCHES: dict[str, tuple[str, Callable[[ModuleType], None]]] = {}
+
+
+def switch(module: str) -> Callable[[Callable[[ModuleType], None]], Callable[[ModuleType], None]]:
+    """Enters a switch: what is done with a module when it has been imported."""
+
+    def enter(turn: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        SWITCHES[turn.__name__] = (module, turn)
+        return turn
+
+    return enter
+
+
+@switch("worker.fence")
+def no_fence(fence: ModuleType) -> None:
+    """A worker writes whatever its fence is."""
+    from sqlalchemy import update
+
+    def write(session: Any, claimed: Any, **values: Any) -> Any:
+        table = type(claimed)
+        statement = update(table).where(table.id == claimed.id).values(**values)
+        session.execute(statement.execution_options(synchronize_session=False))
+        return fence.Seen(claimed.state, getattr(claimed, "interventions", 0))
+
+    fence.write = write
+
+
+@switch("worker.sweeper")
+def no_sweeper(sweeper: ModuleType) -> None:
+    """Nobody takes back what an expired lease holds, nor rings again."""
+    sweeper.Sweeper.sweep = lambda self: None  # type: ignore[attr-defined]
+
+
+@switch("app.queue")
+def dies_before_ringing(queue: ModuleType) -> None:
+    """A process ends between its COMMIT and the bell."""
+    queue.ring = lambda name: os._exit(9)  # type: ignore[attr-defined]
+
+
+@switch("app.db")
+def dies_before_commit(db: ModuleType) -> None:
+    """A process ends when it is about to commit a new job."""
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
+
+    def before_commit(session: Any) -> None:
+        if any(type(row).__name__ == "Job" for row in session.new) or session.info.get("job"):
+            os._exit(9)
+
+    def after_flush(session: Any, context: Any) -> None:
+        if any(type(row).__name__ == "Job" for row in session.new):
+            session.info["job"] = True
+
+    event.listen(Session, "after_flush", after_flush)
+    event.listen(Session, "before_commit", before_commit)
+
+
+class Turned(importlib.abc.Loader):
+    """Loads a module as its own loader does, then turns the switch."""
+
+    def __init__(self, loader: Any, turn: Callable[[ModuleType], None]) -> None:
+        self.loader = loader
+        self.turn = turn
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        """As its own loader does."""
+        made: ModuleType | None = self.loader.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        """The module, then the switch."""
+        self.loader.exec_module(module)
+        self.turn(module)
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules that a switch concerns."""
+
+    def __init__(self, turns: dict[str, Callable[[ModuleType], None]]) -> None:
+        self.turns = turns
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Only the first time."""
+        turn = self.turns.pop(name, None)
+        if turn is None:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        assert spec is not None
+        spec.loader = Turned(spec.loader, turn)
+        return spec
+
+
+chosen = [name for name in os.environ.get("FALLLINE_SWITCHES", "").split(",") if name]
+if chosen:
+    sys.meta_path.insert(0, Finder({SWITCHES[name][0]: SWITCHES[name][1] for name in chosen}))

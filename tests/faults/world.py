@@ -1,0 +1,175 @@
+"""A deployment that faults are brought upon: its processes, its jobs, and ways to get at them."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import psutil
+from sqlalchemy import select
+
+from app.db import Database
+from app.tables import Job, Worker
+from tests import databases
+from tests.faults.ledger import Ledger
+from tests.servers import Process, eventually
+from tests.service import Service
+
+JOB: dict[str, Any] = {
+    "name": "faulty",
+    "dataset": "digits",
+    "split": {"validation": 0.1, "test": 0.2},
+    "model": [
+        {"type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
+        "batch_norm2d",
+        "relu",
+        {"type": "max_pool2d", "kernel_size": 2},
+        {"type": "dropout", "p": 0.25},
+        {"type": "linear", "out_features": 10},
+    ],
+    "loss": "cross_entropy",
+    "optimizer": {"type": "adam", "lr": 0.003, "amsgrad": True},
+    "schedule": "cosine",
+    "batch_size": 64,
+    "iterations": 3000,
+    "evaluate_every": 100,
+    "checkpoint_every_seconds": 0.2,
+}
+"""State in every corner: batch norm, dropout, moments, a schedule. Some seconds long."""
+
+
+class Attempt(NamedTuple):
+    """How far a job is, from its row."""
+
+    state: str
+    fence: int
+    iteration: int
+    attempts: int
+    done: int
+    began_at: int
+    worker: str | None
+
+
+class World:
+    """One service on a database of its own, with a ledger that watches all of it."""
+
+    def __init__(
+        self, kind: databases.Database, service: Service, ledger: Ledger, database: Database
+    ) -> None:
+        self.kind = kind
+        self.service = service
+        self.ledger = ledger
+        self.database = database
+        self.resumed: list[int] = []
+        """The iterations at which jobs went on after a fault."""
+
+    # -- jobs
+
+    def post(self, **changes: Any) -> str:
+        """A job that was accepted."""
+        answer = self.ledger.note(self.service.http.post("/v1/jobs", json=JOB | changes))
+        assert answer.status_code == 202, answer.text
+        job_id = str(answer.json()["id"])
+        self.ledger.accepted.append(job_id)
+        return job_id
+
+    def row(self, job_id: str) -> Attempt:
+        """The job as it is now."""
+        query = select(
+            *(Job.state, Job.fence, Job.iteration, Job.attempts, Job.attempt_iteration),
+            *(Job.attempt_first_iteration, Job.worker),
+        )
+        with self.database.session(write=False) as session:
+            return Attempt(*session.execute(query.where(Job.id == job_id)).one())
+
+    def reaches(self, job_id: str, iteration: int, within: float = 120) -> Attempt:
+        """The job, once a worker has come so far with it."""
+
+        def there() -> Attempt | None:
+            row = self.row(job_id)
+            assert row.state in ("queued", "running"), row
+            return row if row.state == "running" and row.done >= iteration else None
+
+        return _found(eventually(there, f"iteration {iteration} of {job_id}", within, every=0.01))
+
+    def moment(self, draw: random.Random, job_id: str) -> Attempt:
+        """The job at a moment between 5 and 95 % of its run."""
+        return self.reaches(job_id, int(JOB["iterations"] * draw.uniform(0.05, 0.95)))
+
+    def goes_on(self, job_id: str, before: Attempt, within: float) -> float:
+        """Seconds until another attempt has recorded something, or the job has ended."""
+        began = time.monotonic()
+
+        def there() -> Attempt | None:
+            row = self.row(job_id)
+            moved = row.fence > before.fence and row.state == "running" and row.done > 0
+            return row if moved or row.state == "succeeded" else None
+
+        row = _found(eventually(there, f"{job_id} goes on", within, every=0.02))
+        self.resumed.append(row.began_at)
+        return time.monotonic() - began
+
+    def ends(self, job_id: str, within: float = 180) -> Attempt:
+        """The job, once nothing happens to it any more."""
+
+        def over() -> Attempt | None:
+            row = self.row(job_id)
+            return row if row.state in ("succeeded", "failed", "cancelled") else None
+
+        return _found(eventually(over, f"the end of {job_id}", within))
+
+    def metric(self, name: str) -> int:
+        """A counter of the service, over all its labels."""
+        text = self.service.http.get("/metrics").text
+        lines = (line for line in text.splitlines() if line.startswith(name))
+        return sum(int(float(line.split()[-1])) for line in lines)
+
+    # -- processes
+
+    def pid_of(self, worker: str | None) -> int:
+        """The process that trains."""
+        with self.database.session(write=False) as session:
+            return session.scalars(select(Worker.pid).where(Worker.id == worker)).one()
+
+    def supervisor_of(self, pid: int) -> Process:
+        """The worker whose child this is."""
+        ancestors = {process.pid for process in psutil.Process(pid).parents()}
+        (found,) = [process for process in self.service.processes if process.pid in ancestors]
+        return found
+
+    def kill_worker(self, worker: Process) -> None:
+        """``kill -9`` of a supervisor and all that it started, at once."""
+        tree = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
+        for process in tree:
+            os.kill(process.pid, signal.SIGKILL)
+        worker.wait(within=5)
+        self.service.processes.remove(worker)
+
+
+def _found(row: Any) -> Attempt:
+    assert isinstance(row, Attempt)
+    return row
+
+
+@contextmanager
+def world(
+    kind: databases.Database, *, workers: int, children: int, **settings: object
+) -> Iterator[World]:
+    """A deployment that is up; it leaves no process behind."""
+    with kind.migrated() as url:
+        service = Service(url, worker_processes=children, **settings)
+        database = Database(url)
+        try:
+            service.migrate()
+            service.start_api()
+            for _ in range(workers):
+                service.start_worker()
+            service.wait_ready()
+            with Ledger(service, database) as ledger:
+                yield World(kind, service, ledger, database)
+        finally:
+            database.dispose()
+            service.close()
