@@ -7,7 +7,13 @@ import time
 import traceback
 
 from tests.databases import KINDS, Database
-from tests.faults import brokers, deaths, zombies  # noqa: F401 -- they enter their faults
+from tests.faults import (  # noqa: F401 -- they enter their faults
+    brokers,
+    deaths,
+    deploys,
+    files,
+    zombies,
+)
 from tests.faults.invariants import Undisturbed, check, learn
 from tests.faults.plan import FAULTS, Fault
 from tests.faults.world import world

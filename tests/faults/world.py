@@ -6,13 +6,14 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 from sqlalchemy import select
 
 from app.db import Database
-from app.tables import Job, Worker
+from app.tables import Event, Job, Worker
 from tests import databases
 from tests.faults.ledger import Ledger
 from tests.servers import Process, eventually
@@ -65,6 +66,9 @@ class World:
         self.database = database
         self.resumed: list[int] = []
         """The iterations at which jobs went on after a fault."""
+        self.objects = Path(service.env["FALLLINE_HOME"]) / "objects"
+        self.damaged: set[Path] = set()
+        """Files that a fault has spoiled and nothing has to mend."""
 
     # -- jobs
 
@@ -121,6 +125,12 @@ class World:
 
         return _found(eventually(over, f"the end of {job_id}", within))
 
+    def findings(self, job_id: str) -> list[str]:
+        """What was noticed about a job while it ran."""
+        query = select(Event.data).where(Event.job_id == job_id, Event.type == "finding")
+        with self.database.session(write=False) as session:
+            return [str(data["finding"]) for data in session.scalars(query)]
+
     def metric(self, name: str) -> int:
         """A counter of the service, over all its labels."""
         text = self.service.http.get("/metrics").text
@@ -159,7 +169,7 @@ def world(
     kind: databases.Database, *, workers: int, children: int, **settings: object
 ) -> Iterator[World]:
     """A deployment that is up; it leaves no process behind."""
-    with kind.migrated() as url:
+    with kind.empty() as url:
         service = Service(url, worker_processes=children, **settings)
         database = Database(url)
         try:
