@@ -50,14 +50,19 @@ def test_the_commands_are_these() -> None:
             "show",
             "watch",
             "metrics",
+            "events",
             "cancel",
             "pause",
             "resume",
             "retry",
+            "fork",
+            "change",
             "delete",
         },
         "datasets": {"upload", "list", "show", "preview", "delete"},
-        "models": {"list", "show"},
+        "models": {"list", "show", "download"},
+        "keys": {"create", "list", "revoke"},
+        "tenants": {"create", "list"},
     }
 
 
