@@ -5,6 +5,8 @@ from functools import cache
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
 
 from app.config import get_settings
 
@@ -36,7 +38,7 @@ def ring(queue: str) -> bool:
     """Says that there is work. A bell that is lost harms nothing: the sweeper rings again."""
     try:
         producer().send_task(queue, queue=queue, retry=False)
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, RedisError) as error:
         log.warning("bell not rung", queue=queue, reason=type(error).__name__)
         return False
     return True
@@ -47,6 +49,16 @@ def bells(queue: str) -> int | None:
     connection = producer().connection_for_write()
     try:
         with connection:
-            return int(connection.default_channel.client.llen(queue))
-    except (OperationalError, *connection.connection_errors):
+            return length(connection.default_channel.client, queue)
+    except (OperationalError, RedisError, *connection.connection_errors):
         return None
+
+
+def length(client: Redis, queue: str) -> int:
+    """Of a queue. What bears its name and is none is removed: nobody could ring any more."""
+    try:
+        return client.llen(queue)
+    except ResponseError as error:
+        log.warning("not a queue, removed", queue=queue, reason=str(error))
+        client.delete(queue)
+        return 0

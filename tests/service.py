@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
+from celery import Celery
 
 from app import queue
 from app.config import get_settings
@@ -49,8 +50,8 @@ class Service:
 
     # -- processes
 
-    def start_api(self, module: str = "app") -> Process:
-        api = self._start(module)
+    def start_api(self, module: str = "app", **env: str) -> Process:
+        api = self._start(module, **env)
         api.ready(lambda: self._answers("/healthz"))
         return api
 
@@ -63,10 +64,10 @@ class Service:
         newest = self.processes[-1]
         newest.ready(lambda: self._answers("/readyz"), READY_SECONDS)
 
-    def _start(self, module: str) -> Process:
+    def _start(self, module: str, **env: str) -> Process:
         command = [sys.executable, "-m", module]
         log = self.home / f"{module}-{len(self.processes)}.log"
-        process = Process(module, command, log=log, cwd=ROOT, env=self.env)
+        process = Process(module, command, log=log, cwd=ROOT, env=self.env | env)
         self.processes.append(process)
         return process
 
@@ -120,6 +121,16 @@ def belongs(process: psutil.Process, home: str) -> bool:
         return bool(process.environ().get("FALLLINE_HOME") == home)
     except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
         return False  # gone, dead, or somebody else's
+
+
+def bell(service: Service) -> bytes:
+    """The message that a bell is, as the service itself sends it."""
+    sender = Celery(broker=service.broker_url, set_as_current=False)
+    sender.send_task(queue.TRAINING, queue="a-queue-nobody-hears")
+    with sender.connection_for_write() as connection:
+        message = connection.default_channel.client.rpop("a-queue-nobody-hears")
+    assert isinstance(message, bytes)
+    return message.replace(b"a-queue-nobody-hears", queue.TRAINING.encode())
 
 
 def free_port() -> int:

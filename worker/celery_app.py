@@ -22,6 +22,8 @@ celery.conf.update(
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
+    # Its own consumer: see there. An error that Redis answers with is no reason to end either.
+    worker_consumer="worker.consumer:Listener",
     broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
 )

@@ -38,12 +38,15 @@ class Pool:
         self.supervisor = supervisor
         self.settings = settings
         self.process: subprocess.Popen[bytes] | None = None
+        self.pipe: tuple[int, int] | None = None
 
     def start(self) -> None:
         """Executes Celery; one thread a child, for several only slow tiny models down."""
+        _, drops = self.pipe = self.pipe or pipe()
         environment = os.environ | {
             "FALLLINE_POOL": self.name,
             "FALLLINE_SUPERVISOR": self.supervisor,
+            "FALLLINE_DROPPED": str(drops),
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             # torch makes this folder when it is imported; by default in the system's /tmp.
@@ -66,6 +69,7 @@ class Pool:
             ],
             env=environment,
             start_new_session=True,
+            pass_fds=[drops],
             preexec_fn=die_with_parent,  # the supervisor has one thread, so this is safe
         )
         log.info("pool started", pool=self.name, pid=self.process.pid, children=self.children)
@@ -73,6 +77,12 @@ class Pool:
     def running(self) -> bool:
         """Whether the Celery process lives."""
         return self.process is not None and self.process.poll() is None
+
+    def dropped(self) -> int:
+        """How many messages were no bells, since this was asked before."""
+        with contextlib.suppress(BlockingIOError):  # none
+            return len(os.read(self.pipe[0], 65536)) if self.pipe else 0
+        return 0
 
     def close(self) -> None:
         """Celery takes no more work, and ends when its children have none."""
@@ -88,3 +98,11 @@ class Pool:
         with contextlib.suppress(ProcessLookupError):  # the whole group has ended by itself
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def pipe() -> tuple[int, int]:
+    """Two ends, neither of which is ever waited for."""
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from types import FrameType
 
 import structlog
@@ -51,6 +52,7 @@ class Supervisor:
         ]
         self.swept_at = 0.0
         self.unheard_since: dict[str, float] = {}
+        self.dropped: Counter[str] = Counter()
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -89,6 +91,7 @@ class Supervisor:
             self.kill_the_hung()
             self.sweeper.sweep()
             self.watch()
+            self.count_dropped()
             self.swept_at = time.monotonic()
 
     def sign_of_life(self) -> None:
@@ -114,6 +117,16 @@ class Supervisor:
                     with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                         os.kill(worker.pid, signal.SIGKILL)
                 counters.add(session, {(counters.EXPIRED, table.__name__.lower()): len(hung)})
+
+    def count_dropped(self) -> None:
+        """Counts the messages that pools have dropped; what is not durable is counted again."""
+        self.dropped.update({pool.name: pool.dropped() for pool in self.pools})
+        if not self.dropped.total():
+            return
+        with self.database.session() as session:
+            dropped = {(counters.DROPPED, name): by for name, by in self.dropped.items()}
+            counters.add(session, dropped)
+        self.dropped.clear()
 
     def watch(self) -> None:
         """Restarts a consumer when work waits beside an idle child: after a broken connection

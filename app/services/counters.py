@@ -24,6 +24,7 @@ class Kind(NamedTuple):
 
 DEVICES = ("cpu", "cuda")
 CLAIMS = ("job", "task")
+POOLS = ("training", "interactive")
 CATEGORIES = (
     "specification",
     "data",
@@ -49,13 +50,16 @@ REFUSED = Kind(
     "Writes of workers that no longer held what they wrote about: cancelled, or taken over.",
 )
 EXPIRED = Kind("lease_expiries", "kind", CLAIMS, "Claims taken back because their lease ran out.")
+DROPPED = Kind(
+    "messages_dropped", "pool", POOLS, "Messages in the broker that were no bells, thrown away."
+)
 FINISHED = Kind(
     "jobs_finished",
     "outcome",
     ("succeeded", "cancelled", *CATEGORIES),
     "Jobs that have ended: succeeded, cancelled, or the category of the error.",
 )
-KINDS = (ITERATIONS, LOSSES, REFUSED, EXPIRED, FINISHED)
+KINDS = (ITERATIONS, LOSSES, REFUSED, EXPIRED, DROPPED, FINISHED)
 
 Counts = Mapping[tuple[Kind, str], int]
 """How much to add, by counter and value of its label."""

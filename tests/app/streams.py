@@ -1,6 +1,7 @@
 """How tests listen to server-sent events, and what holds for every stream."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -84,3 +85,30 @@ def holds(found: list[Frame]) -> None:
         elif frame.type != "end":
             told += 1
             assert frame.data["sequence"] == frame.number
+
+
+class Listener:
+    """A client that comes again, wherever it is sent, until it has heard the end.
+
+    A connection of its own each time: a proxy before several processes has a choice.
+    """
+
+    def __init__(self, service: Service, url: str) -> None:
+        self.key = service.key
+        self.url = url
+        self.found: list[Frame] = []
+        self.streams = 0
+
+    def listen(self, job_id: str, patience: int = 10**9) -> None:
+        """``patience``: frames after which it hangs up by itself, for good measure."""
+        while not self.found or self.found[-1].type != "end":
+            known = self.found[-1].number if self.found else 0
+            headers = {"Authorization": f"Bearer {self.key}"}
+            self.streams += 1
+            with httpx2.Client(base_url=self.url, headers=headers, trust_env=False) as client:
+                try:
+                    with opened(client, job_id, known) as stream:
+                        for frame, _ in zip(stream, range(patience), strict=False):
+                            self.found.append(frame)
+                except httpx2.TransportError:  # the process that spoke is gone
+                    time.sleep(0.05)

@@ -8,6 +8,7 @@ import traceback
 
 from tests.databases import KINDS, Database
 from tests.faults import (  # noqa: F401 -- they enter their faults
+    apis,
     brokers,
     deaths,
     deploys,

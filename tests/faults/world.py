@@ -139,6 +139,12 @@ class World:
 
     # -- processes
 
+    @property
+    def api(self) -> Process:
+        """The process that answers."""
+        (found,) = [process for process in self.service.processes if process.name == "app"]
+        return found
+
     def pid_of(self, worker: str | None) -> int:
         """The process that trains."""
         with self.database.session(write=False) as session:

@@ -7,13 +7,12 @@ from typing import Any
 
 import psutil
 import pytest
-import redis
 from sqlalchemy import select
 
 from app.queue import TRAINING
 from app.tables import Worker
 from tests.servers import Process, eventually
-from tests.service import Service
+from tests.service import Service, bell
 from tests.specifications import ONE_WEIGHT
 from tests.worker.watch import CNN, EPOCH, LONG, OPTIMIZERS, Jobs
 
@@ -52,29 +51,16 @@ def test_a_running_job_is_cancelled_within_a_block(jobs: Jobs) -> None:
 def test_a_bell_that_rings_a_hundred_times_starts_one_run(jobs: Jobs) -> None:
     job_id = jobs.post(ONE_WEIGHT | {"iterations": 5000})
     broker = jobs.service.redis.client()
-    bell = rung(jobs.service)
+    ring = bell(jobs.service)
     for _ in range(100):
-        broker.lpush(TRAINING, bell)
+        broker.lpush(TRAINING, ring)
     assert jobs.ended(job_id)["attempts"] == 1
     eventually(lambda: broker.llen(TRAINING) == 0, "every bell is heard", within=30)
 
 
-def rung(service: Service) -> bytes:
-    """The message that a bell is, as the service itself sends it."""
-    from celery import Celery
-
-    sender = Celery(broker=service.broker_url, set_as_current=False)
-    sender.send_task(TRAINING, queue="a-queue-nobody-hears")
-    with sender.connection_for_write() as connection:
-        client: redis.Redis = connection.default_channel.client
-        message = client.rpop("a-queue-nobody-hears")
-    assert isinstance(message, bytes)
-    return message.replace(b"a-queue-nobody-hears", TRAINING.encode())
-
-
 def test_a_message_that_nobody_can_read_harms_no_job(jobs: Jobs) -> None:
     broker = jobs.service.redis.client()
-    broker.lpush(TRAINING, rung(jobs.service)[:-20])
+    broker.lpush(TRAINING, bell(jobs.service)[:-20])
     jobs.ended(jobs.post(ONE_WEIGHT))
 
 

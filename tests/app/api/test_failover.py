@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.app.conftest import Connect
-from tests.app.streams import Frame, entries, holds, opened, points
+from tests.app.streams import Frame, Listener, entries, holds, opened, points
 from tests.app.talk import DIGITS, FOR_EVER, finished, metrics, posted
 from tests.roundrobin import round_robin
 from tests.servers import eventually
@@ -18,31 +18,6 @@ from tests.service import Service
 
 CLIENTS = 6
 SERIES = "loss,validation_loss,validation_accuracy"
-
-
-class Listener:
-    """A client that comes again, wherever it is sent, until it has heard the end."""
-
-    def __init__(self, service: Service, url: str) -> None:
-        self.key = service.key
-        self.url = url
-        self.found: list[Frame] = []
-        self.streams = 0
-
-    def listen(self, job_id: str, patience: int) -> None:
-        """``patience``: frames after which it hangs up by itself, for good measure."""
-        while not self.found or self.found[-1].type != "end":
-            known = self.found[-1].number if self.found else 0
-            headers = {"Authorization": f"Bearer {self.key}"}
-            self.streams += 1
-            # A connection of its own each time, so that the proxy has a choice.
-            with httpx2.Client(base_url=self.url, headers=headers, trust_env=False) as client:
-                try:
-                    with opened(client, job_id, known) as stream:
-                        for frame, _ in zip(stream, range(patience), strict=False):
-                            self.found.append(frame)
-                except httpx2.TransportError:
-                    continue  # the process that spoke is gone
 
 
 @pytest.fixture

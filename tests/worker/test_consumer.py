@@ -1,0 +1,119 @@
+"""What a pool hears in its queue, and what it throws away."""
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.queue import TRAINING
+from app.services.counters import DROPPED
+from tests.servers import eventually
+from tests.service import Service, bell
+from worker.consumer import heard
+from worker.pool import pipe
+
+
+@pytest.fixture
+def message() -> dict[str, Any]:
+    """A bell, with more than Celery has to know of it."""
+    return {
+        "body": base64.b64encode(b'[[], {}, {"callbacks": null}]').decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": TRAINING, "id": "a", "expires": None, "retries": 0},
+        "properties": {
+            "body_encoding": "base64",
+            "delivery_tag": "b",
+            "delivery_info": {"exchange": "", "routing_key": TRAINING},
+            "priority": 0,
+        },
+    }
+
+
+def test_a_bell_is_heard_and_nothing_that_it_brings(message: dict[str, Any]) -> None:
+    message["headers"]["expires"] = "yesterday"
+    message["headers"]["timelimit"] = {"no": "pair"}
+    message["body"] = base64.b64encode(b'[[], {}, {"callbacks": [{"task": "x"}]}]').decode()
+    found = json.loads(heard(json.dumps(message).encode()) or b"")
+    assert found["headers"] == {"task": TRAINING, "id": "a"}
+    assert json.loads(base64.b64decode(found["body"])) == [[], {}, {}]
+    assert found["properties"].keys() == {"body_encoding", "delivery_tag", "delivery_info"}
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [b"", b"{", b"null", b"[]", b"{}", b'"text"', b"\xff\xfe", b"[" * 100_000, b"1e999", b"\0"],
+    ids=lambda rubbish: repr(rubbish[:10]),
+)
+def test_what_is_no_message_is_not_heard(rubbish: bytes) -> None:
+    assert heard(rubbish) is None
+
+
+def changed(message: dict[str, Any], path: str, value: Any) -> bytes:
+    *folders, name = path.split("/")
+    place = message
+    for folder in folders:
+        place = place[folder]
+    place[name] = value
+    return json.dumps(message).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("headers", None),
+        ("headers/task", "no.such.task"),
+        ("headers/task", [TRAINING]),
+        ("headers/id", 7),
+        ("content-type", "application/x-python-serialize"),
+        ("content-encoding", "no-such-code"),
+        ("properties", []),
+        ("properties/delivery_tag", None),
+        ("properties/delivery_info", "here"),
+        ("properties/body_encoding", "no-such-code"),
+        ("body", 1),
+        ("body", "!!!!"),
+        ("body", base64.b64encode(b"[[], {}").decode()),
+        ("body", base64.b64encode(b"[" * 100_000).decode()),
+        ("body", base64.b64encode(b'[["an argument"], {}, {}]').decode()),
+        ("body", base64.b64encode(b'{"args": []}').decode()),
+    ],
+)
+def test_a_message_that_no_child_could_take_is_not_heard(
+    message: dict[str, Any], path: str, value: Any
+) -> None:
+    assert heard(json.dumps(message).encode()) is not None
+    assert heard(changed(message, path, value)) is None
+
+
+def test_what_the_service_sends_is_heard(api: Service) -> None:
+    assert heard(bell(api)) is not None
+
+
+def test_a_pipe_between_a_pool_and_its_supervisor_keeps_nobody_waiting() -> None:
+    reading, writing = pipe()
+    with pytest.raises(BlockingIOError):
+        os.read(reading, 1)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writing, b"." * 65536)
+    for end in (reading, writing):
+        os.close(end)
+
+
+def test_what_is_thrown_away_is_counted_and_ends_no_process(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service(sweep_seconds=0.5)
+    before = {process.pid for process in service.tree()}
+    ring = bell(service)
+    with service.redis.client() as broker:
+        for rubbish in (b"{}", b"null", ring[:-20], b"\xff", ring):
+            broker.lpush(TRAINING, rubbish)
+        eventually(lambda: broker.llen(TRAINING) == 0, "all of it is taken away", within=30)
+    name = f'fallline_{DROPPED.name}_total{{pool="training"}} 4.0'
+    eventually(lambda: name in service.http.get("/metrics").text, "four are counted", within=30)
+    assert {process.pid for process in service.tree()} == before
