@@ -45,3 +45,20 @@ def test_a_bell_that_cannot_be_rung_is_no_error(
     ring_at(url.format(free_port()), monkeypatch)
     assert queue.bells(queue.TRAINING) is None
     assert not queue.ring(queue.TRAINING)
+
+
+def test_a_broker_that_takes_nothing_more_is_no_error(broker: Redis) -> None:
+    with broker.client() as client:
+        client.config_set("maxmemory", 1)
+        assert not queue.ring(queue.TRAINING)
+        client.config_set("maxmemory", 0)
+    assert queue.ring(queue.TRAINING)
+
+
+def test_what_bears_the_name_of_a_queue_and_is_none_makes_room_for_it(broker: Redis) -> None:
+    with broker.client() as client:
+        client.set(queue.TRAINING, "no list")
+    assert not queue.ring(queue.TRAINING)
+    assert queue.bells(queue.TRAINING) == 0
+    assert queue.ring(queue.TRAINING)
+    assert queue.bells(queue.TRAINING) == 1

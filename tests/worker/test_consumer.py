@@ -3,16 +3,19 @@
 import base64
 import json
 import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from app import queue
 from app.queue import TRAINING
 from app.services.counters import DROPPED
-from tests.servers import eventually
+from tests.servers import Redis, eventually
 from tests.service import Service, bell
-from worker.consumer import heard
+from worker.consumer import Listener, heard
 from worker.pool import pipe
 
 
@@ -97,11 +100,24 @@ def test_a_pipe_between_a_pool_and_its_supervisor_keeps_nobody_waiting() -> None
     reading, writing = pipe()
     with pytest.raises(BlockingIOError):
         os.read(reading, 1)
+    while os.write(writing, b"." * 65536) == 65536:
+        pass
     with pytest.raises(BlockingIOError):
-        while True:
-            os.write(writing, b"." * 65536)
+        os.write(writing, b".")
     for end in (reading, writing):
         os.close(end)
+
+
+def test_a_broker_that_was_away_is_found_again_within_a_second(broker: Redis) -> None:
+    broker.process.kill()
+    listener = Listener.__new__(Listener)  # what a whole one needs is a whole worker
+    with ThreadPoolExecutor(1) as pool, queue.producer().connection_for_read() as connection:
+        there = pool.submit(listener.ensure_connected, connection)
+        time.sleep(2.5)  # Celery's own would have tried after 2 s, and would after 6 again
+        assert not there.done()
+        broker.start()
+        there.result(timeout=1.5)
+        assert connection.connected
 
 
 def test_what_is_thrown_away_is_counted_and_ends_no_process(
