@@ -85,6 +85,10 @@ class Settings(BaseSettings):
     stall_seconds: Seconds = 120
     watchdog_seconds: Seconds = 30
 
+    checkpoints_thinned_days: Annotated[float, Field(gt=0)] = 1
+    checkpoints_kept_days: Annotated[float, Field(gt=0)] = 30
+    orphans_kept_hours: Annotated[float, Field(gt=0)] = 6
+
     max_watchers: Annotated[int, Field(ge=1, le=10_000)] = 2_000
 
     replay_wait_seconds: Seconds = 10

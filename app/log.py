@@ -3,7 +3,8 @@
 import json
 import logging
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -17,6 +18,20 @@ def line(event: Any, **options: Any) -> str:
         return json.dumps(event, **options)
 
 
+class Stderr:
+    """No work fails because a line of the log cannot be written (its disk is full): it is lost."""
+
+    def write(self, text: str) -> None:
+        """As far as possible."""
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """As far as possible."""
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
 JSON = structlog.processors.JSONRenderer(serializer=line)
 
 
@@ -28,13 +43,14 @@ def configure_logging() -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+    stderr = cast("TextIO", Stderr())
     structlog.configure(
         processors=[*shared, JSON],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[

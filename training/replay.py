@@ -1,6 +1,6 @@
 """Any iteration again: from the nearest checkpoint the same steps lead to the same bits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -39,11 +39,15 @@ def replay(
     n: int,
     nearest: Checkpoint | None,
     last: int,
+    progress: Callable[[], None] = lambda: None,
 ) -> Moment:
-    """Iteration ``n`` of a job that made ``last`` updates, from a checkpoint at or before ``n``."""
+    """Iteration ``n`` of a job that made ``last`` updates, from a checkpoint at or before ``n``.
+
+    ``progress`` is called at every step.
+    """
     start = nearest or beginning(legs, data, numerics)
     assert start.iteration <= n <= last
-    job, state = arrive(legs, data, numerics, start, n)
+    job, state = arrive(legs, data, numerics, start, n, progress)
     if n == last:
         return Moment(n, job.network, state.parameters, state.buffers)
     after, outputs = job.run(state, job.feed(n))
@@ -60,7 +64,12 @@ def replay(
 
 
 def arrive(
-    legs: Sequence[Leg], data: Data, numerics: Numerics, start: Checkpoint, n: int
+    legs: Sequence[Leg],
+    data: Data,
+    numerics: Numerics,
+    start: Checkpoint,
+    n: int,
+    progress: Callable[[], None],
 ) -> tuple[Training, State]:
     """The state before update ``n``, and the training that makes this update."""
     state, at = start.state, start.iteration
@@ -72,6 +81,7 @@ def arrive(
         job = Training(leg.plan, data, numerics)
         for i in range(at, end):
             state, _ = job.run(state, job.feed(i))
+            progress()
             if i - at == EAGER_STEPS and job.run.name == "eager":
                 job.trace(state, i)
         at = max(at, end)

@@ -1,12 +1,16 @@
 """The course of a job that was trained before, ready to be taken again."""
 
+from collections.abc import Callable
+
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 from sqlalchemy import select
 
 from app.services import datasets, lineage, metrics
 from app.services.metrics import Selection
 from app.services.points import Points
+from app.storage import DamagedFile
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Dataset, Job
 from training import checkpoint
@@ -16,7 +20,10 @@ from training.plan import Leg
 from training.replay import Moment, replay
 from training.run import Checkpoint
 from training.stored import Opener
+from training.tensorfile import UnreadableFile
 from worker.child import Child
+
+log = structlog.get_logger()
 
 ALL = 1 << 40
 """More points than a series has."""
@@ -34,23 +41,27 @@ class Course:
         self.arrays = arrays_of(child)
         self.data = load(self.plan, self.numerics, self.arrays)
 
-    def moment(self, n: int) -> Moment:
-        """Iteration ``n`` again, from the nearest checkpoint."""
+    def moment(self, n: int, progress: Callable[[], None]) -> Moment:
+        """Iteration ``n`` again, from the nearest checkpoint; ``progress`` is called on the way."""
         nearest = self.nearest_checkpoint(n)
-        return replay(self.legs, self.data, self.numerics, n, nearest, self.job.iteration)
+        last = self.job.iteration
+        return replay(self.legs, self.data, self.numerics, n, nearest, last, progress)
 
     def nearest_checkpoint(self, n: int) -> Checkpoint | None:
-        """The newest checkpoint at or before iteration ``n``; without one, a replay starts at 0."""
+        """The newest checkpoint at or before iteration ``n`` that can be read; without one, a
+        replay starts at 0. One may go just now: a running job thins them, those of others expire.
+        """
+        mine = (CheckpointRow.job_id == self.job.id, CheckpointRow.iteration <= n)
         with self.child.database.session(write=False) as session:
-            row = session.scalar(
-                select(CheckpointRow)
-                .where(CheckpointRow.job_id == self.job.id, CheckpointRow.iteration <= n)
-                .order_by(CheckpointRow.iteration.desc())
-                .limit(1)
-            )
-        if row is None:
-            return None
-        return checkpoint.decode(self.child.storage.get(row.location, row.sha256), self.numerics)
+            query = select(CheckpointRow).where(*mine)
+            rows = session.scalars(query.order_by(CheckpointRow.iteration.desc())).all()
+        for row in rows:
+            try:
+                content = self.child.storage.get(row.location, row.sha256)
+                return checkpoint.decode(content, self.numerics)
+            except (DamagedFile, UnreadableFile) as error:
+                log.warning("checkpoint unreadable, trying the one before", reason=str(error))
+        return None
 
     def recorded(self, name: str, after: int | None = None, limit: int = ALL) -> Points:
         """What was recorded of a series past iteration ``after``."""

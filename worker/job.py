@@ -1,5 +1,6 @@
 """One job, from claim to end: the engine is asked for blocks until there is a reason to stop."""
 
+import errno
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from app.db import clock
 from app.services import events, quotas
 from app.services.control import move, tell_state
-from app.storage import DamagedFile
+from app.storage import DamagedFile, is_full
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, JobState
 from training import checkpoint
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 RETRYABLE = ("resource", "infrastructure")
 """Categories of errors that another attempt, another place or another day may not have."""
+NO_MEMORY = ("can't allocate memory", "can't start new thread")
 
 
 def train_next(child: Child) -> bool:
@@ -117,21 +119,29 @@ def work(child: Child, job: Job) -> None:
     except DamagedFile as error:  # of checkpoints another one is tried
         message = "the file of the data set is damaged; upload it again"
         fail(child, job, "data", "dataset_damaged", message, error)
-    except OSError as error:
-        message = f"a file could not be written or read: {error.strerror}"
-        fail(child, job, "infrastructure", "storage_failed", message, error)
     except Exception as error:  # noqa: BLE001 -- the job must not be left running
-        if out_of_memory(error):
-            message = "the job needs more memory than there is"
-            fail(child, job, "resource", "out_of_memory", message, error)
-        else:
-            fail(child, job, "internal", "internal", "the job failed on our side", error)
+        fail(child, job, *blamed(error), error)
+
+
+def blamed(error: Exception) -> tuple[str, str, str]:
+    """Category, code and sentence for what the job itself has done nothing for."""
+    if out_of_memory(error):
+        return "resource", "out_of_memory", "the job needs more memory than there is"
+    if is_full(error):
+        sentence = "the disk of the service is full; a retry goes on from the last checkpoint"
+        return "infrastructure", "storage_full", sentence
+    if isinstance(error, OSError):
+        sentence = f"a file could not be written or read: {error.strerror}"
+        return "infrastructure", "storage_failed", sentence
+    return "internal", "internal", "the job failed on our side"
 
 
 def out_of_memory(error: Exception) -> bool:
-    """torch has an error of its own for a full GPU, and none for a full machine."""
+    """torch has an error of its own for a full GPU, and none for a full machine; Python has none
+    for a thread that finds no room for its stack."""
     full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return full or "can't allocate memory" in str(error)
+    missing = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return full or missing or any(sentence in str(error) for sentence in NO_MEMORY)
 
 
 def attempt(child: Child, job: Job) -> None:
@@ -141,6 +151,8 @@ def attempt(child: Child, job: Job) -> None:
         numerics = Numerics.on(child.device, job.spec["precision"])
         data = load(legs[-1].plan, numerics, arrays_of(child))
         start = newest(child, job, numerics)
+        if job.iteration:
+            compare_numerics(child, job, numerics)
         log.info("job begins", resumed_at=start.iteration if start else 0, attempt=job.attempts)
         while True:
             recorder = Recorder(child, job, legs, data, start, heartbeat.running_seconds)
@@ -208,12 +220,21 @@ def newest(child: Child, job: Job, numerics: Numerics) -> Checkpoint | None:
             found = checkpoint.decode(child.storage.get(row.location, row.sha256), numerics)
         except (DamagedFile, UnreadableFile) as error:
             log.error("checkpoint unreadable, trying the one before", reason=str(error))
+            why = "damaged" if isinstance(error, DamagedFile) else str(error)
             unreadable = {"finding": "checkpoint_unreadable", "iteration": row.iteration}
-            tell(child, job, "finding", unreadable)
+            tell(child, job, "finding", unreadable | {"reason": why})
         else:
             tell(child, job, "resumed", {"iteration": found.iteration, "attempt": job.attempts})
             return found
     return None
+
+
+def compare_numerics(child: Child, job: Job, numerics: Numerics) -> None:
+    """Says so when a job goes on where its bits may be others: another torch, another device."""
+    begun_with, here = (job.execution or {}).get("fingerprint"), numerics.fingerprint()
+    if begun_with != here:
+        told = {"fingerprint": here, "begun_with": begun_with, "torch": str(torch.__version__)}
+        tell(child, job, "finding", {"finding": "numerics_differ"} | told)
 
 
 def tell(child: Child, job: Job, type_: str, data: dict[str, Any]) -> None:
@@ -236,3 +257,6 @@ def fail(
             move(session, job.id, end.arrow, end.reason, **end.values)
     except Lost:
         log.info("the failure is not recorded: the job was lost before")
+    except (OperationalError, InterfaceError):
+        # The database may be on the disk that is full. The lease expires, the job is tried again.
+        log.exception("the failure is not recorded: the database does not answer")

@@ -56,7 +56,7 @@ def answer(child: Child, task: Task, heartbeat: Heartbeat) -> dict[str, Any]:
     course = Course(child, job)
     if task.arguments["kind"] == "verification":
         return verification(course, heartbeat.progress)
-    moment = course.moment(task.arguments["iteration"])
+    moment = course.moment(task.arguments["iteration"], heartbeat.progress)
     if task.arguments["kind"] == "explanation":
         return explanation(course, moment, task.arguments["weight"], task.arguments["example"])
     return {

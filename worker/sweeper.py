@@ -19,6 +19,7 @@ from app.services.workers import SILENCE
 from app.tables import Job, JobState, Task, TaskState, Worker
 from worker.ends import End, lethal
 from worker.fence import held
+from worker.housekeeping import Housekeeper
 
 log = structlog.get_logger()
 
@@ -35,6 +36,7 @@ class Sweeper:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
         self.database = database
+        self.housekeeper = Housekeeper(settings, database)
         self.answering_since = time.monotonic()
 
     def blind(self) -> None:
@@ -54,6 +56,7 @@ class Sweeper:
             answers.sweep(session)
             counters.fold(session)
         self.ring()
+        self.housekeeper.tidy()
 
     def expire(self) -> None:
         """Takes back what is held under a lease that has run out.

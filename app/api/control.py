@@ -46,7 +46,7 @@ async def retrying(
         yield heir
 
 
-@router.post("/retry", status_code=202, operation_id="retry_job", responses=refusals(409))
+@router.post("/retry", status_code=202, operation_id="retry_job", responses=refusals(409, 507))
 def retry(
     heir: Annotated[Heir, Depends(retrying, scope="function")], session: Writing, response: Response
 ) -> JobDocument:
@@ -76,7 +76,7 @@ async def forking(
     status_code=202,
     operation_id="fork_job",
     openapi_extra=FORK,
-    responses=refusals(409),
+    responses=refusals(409, 507),
 )
 def fork(
     heir: Annotated[Heir, Depends(forking, scope="function")], session: Writing, response: Response

@@ -11,7 +11,8 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
-from app.errors import Invalid, ServiceError, Unavailable, problem
+from app.errors import Invalid, ServiceError, StorageFull, Unavailable, problem
+from app.storage import is_full
 from training.mistakes import SENTENCES, Mistake
 
 log = structlog.get_logger()
@@ -81,6 +82,14 @@ def database_away(request: Request, error: Exception) -> JSONResponse:
     return refused(request, Unavailable("the database does not answer; try again"))
 
 
+def no_file(request: Request, error: Exception) -> JSONResponse:
+    """A file could not be written: a full disk is no mistake of ours."""
+    if not is_full(error):
+        return unexpected(request, error)
+    log.error("disk full", exc_info=error)
+    return refused(request, StorageFull("the disk of the service is full; nothing was kept"))
+
+
 def unexpected(request: Request, error: Exception) -> JSONResponse:
     """A mistake of ours: the log has it, the answer says only where to find it."""
     log.error("unexpected error", exc_info=error)
@@ -92,5 +101,6 @@ HANDLERS: dict[type, Callable[[Request, Exception], JSONResponse]] = {
     ServiceError: refused,
     RequestValidationError: misread,
     HTTPException: not_routed,
+    OSError: no_file,
     **dict.fromkeys(AWAY, database_away),
 }

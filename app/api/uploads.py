@@ -21,7 +21,7 @@ from app.intake.dialect import Wishes
 from app.intake.text import BadFile, Bounds, Encoding, Watch, compressed, mark
 from app.services import quotas
 from app.services.datasets import KIND, forget
-from app.services.uploads import File, Ready, disk_full_is_told, prepare, refused
+from app.services.uploads import File, Ready, prepare, refused
 from app.storage import Draft, Storage
 
 TABS = "text/tab-separated-values"
@@ -88,17 +88,17 @@ async def upload(
     Resolved before the session, so that no transaction waits for a body.
     """
     await to_thread.run_sync(has_room, database, principal.tenant_id)
-    with disk_full_is_told():
-        spool = storage.spool()
-    with spool, storage.draft(KIND) as draft:
+    with storage.spool() as spool:
         arrival = Arrival(spool, asked.encoding or charset(request), settings.bounds)
         tabs = await received(request, arrival, settings)
         file = File(spool, arrival.size, arrival.hash.hexdigest())
-        work = partial(ready, draft, file, asked, arrival.encoding, settings.bounds, tabs=tabs)
-        found = await to_thread.run_sync(work, limiter=READERS)
-        same(request, file.sha256)
-        async with alone(storage, database, found.stored.location):
-            yield found
+        # No sooner: what lies about for hours is removed, and some bodies take as long.
+        with storage.draft(KIND) as draft:
+            work = partial(ready, draft, file, asked, arrival.encoding, settings.bounds, tabs=tabs)
+            found = await to_thread.run_sync(work, limiter=READERS)
+            same(request, file.sha256)
+            async with alone(storage, database, found.stored.location):
+                yield found
 
 
 def has_room(database: Database, tenant_id: str) -> None:
@@ -154,7 +154,7 @@ class Arrival:
 
     def take(self, piece: bytes) -> None:
         """The next bytes. What they must not be is refused now, not when all of them are here."""
-        with refused(), disk_full_is_told():
+        with refused():
             if self.size == 0:
                 if (made_with := compressed(piece)) is not None:
                     raise BadFile("not_text", f"this is a {made_with} file; send it as CSV")

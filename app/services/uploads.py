@@ -1,11 +1,10 @@
 """From a file that was received to a data set that is ready to be kept."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
-from app.errors import Invalid, StorageFull
+from app.errors import Invalid
 from app.intake.dialect import Wishes
 from app.intake.text import BadFile, Bounds, UnknownColumn
 from app.services.datasets import Described
@@ -36,7 +35,7 @@ def prepare(draft: Draft, file: File, name: str | None, wishes: Wishes, bounds: 
     from app.intake.arrays import write
     from app.intake.table import read
 
-    with refused(), disk_full_is_told():
+    with refused():
         reading = read(file.content, wishes, bounds)
         written = write(file.content, reading, bounds, draft.file)
         stored = draft.sealed()
@@ -62,14 +61,3 @@ def refused() -> Iterator[None]:
     except UnknownColumn as error:
         found = [Mistake(f"/{error.parameter}", "unknown_column", str(error))]
         raise Invalid("the file has no such column", found, code="invalid_file") from error
-
-
-@contextmanager
-def disk_full_is_told() -> Iterator[None]:
-    """A full disk is no mistake of ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise StorageFull("the disk of the service is full; nothing was kept") from error

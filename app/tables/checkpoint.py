@@ -17,7 +17,7 @@ class Checkpoint(TenantOwned, Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     iteration: Mapped[int]
-    location: Mapped[str]
+    location: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str]
     size: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Utc, default=clock())

@@ -26,7 +26,7 @@ class Dataset(TenantOwned, Base):
     schema: Mapped[dict[str, Any]] = mapped_column(JSON())
     source: Mapped[dict[str, Any]] = mapped_column(JSON())
     statistics: Mapped[dict[str, Any]] = mapped_column(JSON())
-    location: Mapped[str]
+    location: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str]
     size: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(Utc, default=clock())

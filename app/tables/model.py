@@ -29,7 +29,7 @@ class ModelVersion(TenantOwned, Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     version: Mapped[int]
     job_id: Mapped[str] = mapped_column(index=True)
-    location: Mapped[str]
+    location: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str]
     size: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(Utc, default=clock())

@@ -17,6 +17,7 @@ def upgrade() -> None:
     """To this revision."""
     for create in (
         datasets,
+        locations,
         jobs,
         terminal_states,
         events,
@@ -40,6 +41,8 @@ def downgrade() -> None:
         table.drop_constraint("fk_jobs_dataset_id_datasets", type_="foreignkey")
         for column in job_columns():
             table.drop_column(column.name)
+    op.drop_index("ix_model_versions_location", "model_versions")
+    op.drop_index("ix_checkpoints_location", "checkpoints")
     op.drop_table("datasets")
 
 
@@ -86,6 +89,12 @@ def datasets() -> None:
     )
     op.create_index("ix_datasets_tenant_id", "datasets", ["tenant_id"])
     op.create_index("ix_datasets_tenant_id_sha256", "datasets", ["tenant_id", "sha256"])
+
+
+def locations() -> None:
+    """Which row names a file."""
+    for table in ("checkpoints", "datasets", "model_versions"):
+        op.create_index(f"ix_{table}_location", table, ["location"])
 
 
 def job_columns() -> list[sa.Column[Any]]:

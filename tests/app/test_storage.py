@@ -1,12 +1,15 @@
 """Files that are whole or absent."""
 
+import errno
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from app.storage import DamagedFile, Storage
+from app.storage import DamagedFile, Storage, is_full
 
 
 @pytest.fixture
@@ -40,6 +43,22 @@ def test_a_file_that_could_not_be_written_leaves_nothing(storage: Storage) -> No
     with pytest.raises(OSError, match="ckpt"):
         storage.put("ckpt", b"x")
     assert files(storage) == [storage.root / "ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("code", "full"),
+    [(errno.ENOSPC, True), (errno.EFBIG, True), (errno.EDQUOT, True), (errno.EIO, False)],
+)
+def test_a_full_disk_is_told_from_a_broken_one(code: int, full: bool) -> None:
+    assert is_full(OSError(code, "…")) is full
+
+
+def test_a_line_of_the_log_that_cannot_be_written_fails_no_work() -> None:
+    code = "from app.log import *; configure_logging(); structlog.get_logger().info('x'); print(1)"
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, check=False)
+    assert done.stdout == b"1\n"
 
 
 def test_the_same_content_twice_is_two_files(storage: Storage) -> None:

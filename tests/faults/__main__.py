@@ -12,7 +12,9 @@ from tests.faults import (  # noqa: F401 -- they enter their faults
     brokers,
     deaths,
     deploys,
+    disks,
     files,
+    memory,
     zombies,
 )
 from tests.faults.invariants import Undisturbed, check, learn

@@ -6,9 +6,13 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.config import Settings
+from app.services import quotas
+from app.storage import LOCK
 from app.tables import HELD, Checkpoint, Job, ModelVersion, Worker
 from tests.faults.world import JOB, World
 from tests.servers import eventually
+from worker.housekeeping import Housekeeper
 
 Undisturbed = dict[str, tuple[dict[str, Any], str]]
 """By specification: the series and the hash of the final weights of a run without a fault."""
@@ -52,6 +56,7 @@ def check(world: World, undisturbed: Undisturbed) -> None:
             same_numbers(world, job_id, undisturbed)
     files_are_sound(world)
     quiet(world)
+    files_are_named(world)
 
 
 def same_numbers(world: World, job_id: str, undisturbed: Undisturbed) -> None:
@@ -75,6 +80,35 @@ def files_are_sound(world: World) -> None:
         path = world.objects / location
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         assert path in world.damaged or found == sha256, f"{location} is not what was stored"
+
+
+def files_are_named(world: World) -> None:
+    """7: once orphans were collected, every file is named by a row, and a recount of what is stored
+    comes to what the quotas say."""
+    settings = Settings(
+        home=world.service.home, database_url=world.service.database_url, orphans_kept_hours=1e-9
+    )
+    keeper = Housekeeper(settings, world.database)
+
+    def done() -> bool:
+        keeper.tidy()
+        return keeper.rest_until > 0
+
+    eventually(done, "a whole round of housekeeping")
+    sizes = {
+        path.relative_to(world.objects).as_posix(): path.stat().st_size
+        for path in world.objects.rglob("*")
+        if path.is_file() and path.name != LOCK and path not in world.damaged
+    }
+    with world.database.session(write=False) as session:
+        rows = [row for t in quotas.KEPT for row in session.execute(select(t.location, t.size))]
+        told = quotas.stored(session)
+    spoiled = {path.relative_to(world.objects).as_posix() for path in world.damaged}
+    named = {location: size for location, size in rows if location not in spoiled}
+    assert sizes == named, (
+        f"not named, or of another size: {set(sizes.items()) ^ set(named.items())}"
+    )
+    assert told == sum(size for _, size in rows)
 
 
 def quiet(world: World) -> None:

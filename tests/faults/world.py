@@ -131,6 +131,19 @@ class World:
         with self.database.session(write=False) as session:
             return [str(data["finding"]) for data in session.scalars(query)]
 
+    def error(self, job_id: str) -> dict[str, Any]:
+        """Why a job failed."""
+        with self.database.session(write=False) as session:
+            return session.scalars(select(Job.error).where(Job.id == job_id)).one() or {}
+
+    def retry(self, job_id: str) -> str:
+        """A new job that goes on where a failed one was."""
+        answer = self.ledger.note(self.service.http.post(f"/v1/jobs/{job_id}/retry"))
+        assert answer.status_code == 202, answer.text
+        again = str(answer.json()["id"])
+        self.ledger.accepted.append(again)
+        return again
+
     def metric(self, name: str) -> int:
         """A counter of the service, over all its labels."""
         text = self.service.http.get("/metrics").text

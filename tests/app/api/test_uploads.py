@@ -1,28 +1,12 @@
-"""A file on its way in, looked at closely: a service with a disk that is full is hard to have."""
+"""A file on its way in, looked at closely."""
 
 from pathlib import Path
 
 import pytest
 
 from app.api.uploads import Arrival
-from app.errors import Invalid, StorageFull
+from app.errors import Invalid
 from app.intake.text import Bounds
-
-
-def test_a_full_disk_is_told_as_such() -> None:
-    with Path("/dev/full").open("wb", buffering=0) as full:
-        arrival = Arrival(full, None, Bounds())
-        with pytest.raises(StorageFull, match="the disk of the service is full"):
-            arrival.take(b"x,y\n1,2\n")
-
-
-def test_another_failure_of_the_disk_is_not_called_full(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    with file.open("rb", buffering=0) as read_only:
-        arrival = Arrival(read_only, None, Bounds())
-        with pytest.raises(OSError, match="writ"):
-            arrival.take(b"x,y\n1,2\n")
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000_000])
