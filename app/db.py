@@ -7,6 +7,7 @@ who claim work.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -34,6 +35,8 @@ from sqlalchemy.orm import (
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+from app import postgres
 
 log = structlog.get_logger()
 
@@ -161,6 +164,12 @@ class Database:
                 # The failure at hand is the one that the caller has to hear of.
                 log.exception("a call after the rollback failed")
 
+    @property
+    def file(self) -> Path | None:
+        """Where it is, if it is SQLite's."""
+        url = self.engine.url
+        return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
+
     def dispose(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
@@ -184,19 +193,25 @@ def after_rollback(session: Session, call: Callable[[Session], object]) -> None:
     session.info.setdefault("after_rollback", []).append(call)
 
 
-CONNECTIONS: dict[str, Any] = {"pool_size": 10, "max_overflow": 20}
-"""Of a process, at most 30."""
+CONNECTIONS: dict[str, Any] = {"pool_size": 10, "max_overflow": 20, "pool_timeout": 10}
+"""Of a process, at most 30; seconds to wait for one."""
 
 
-def make_engine(url: str) -> Engine:
-    """An engine for SQLite or PostgreSQL, as this service uses them."""
+def make_engine(url: str, *, patient: bool = False) -> Engine:
+    """An engine for SQLite or PostgreSQL, as this service uses them.
+
+    ``patient``: a statement may take any time, as those that change the schema do.
+    """
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"timeout": 10}, **CONNECTIONS)
         event.listen(engine, "connect", configure_sqlite)
         event.listen(engine, "begin", begin_sqlite)
         return engine
     # Pre-ping: after a restart of the server the first request gets a fresh connection, no error.
-    return create_engine(url, pool_pre_ping=True, **CONNECTIONS)
+    engine = create_engine(url, pool_pre_ping=True, **CONNECTIONS)
+    if not patient:
+        postgres.impatient(engine)
+    return engine
 
 
 def configure_sqlite(connection: Any, record: object) -> None:

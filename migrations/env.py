@@ -29,7 +29,7 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-engine = make_engine(config.attributes["url"]).execution_options(write=True)
+engine = make_engine(config.attributes["url"], patient=True).execution_options(write=True)
 with engine.connect() as opened:
     run(opened)
 engine.dispose()

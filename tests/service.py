@@ -55,9 +55,9 @@ class Service:
         api.ready(lambda: self._answers("/healthz"))
         return api
 
-    def start_worker(self) -> Process:
+    def start_worker(self, **env: str) -> Process:
         """One supervisor and its pools. Ready is asked of the service: see ``wait_ready``."""
-        return self._start("worker")
+        return self._start("worker", **env)
 
     def wait_ready(self) -> None:
         """Until database, broker and a worker are there."""

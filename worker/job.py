@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 import torch
-from sqlalchemy import func, or_, select
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
 
 from app.db import clock
 from app.services import events, quotas
@@ -23,10 +23,11 @@ from training.mistakes import Mistakes
 from training.numerics import Numerics, Unavailable
 from training.run import Block, Checkpoint
 from training.tensorfile import UnreadableFile
+from worker.away import AWAY, when_it_answers
 from worker.child import Child
 from worker.course import arrays_of, legs_of
 from worker.ends import AT_REST, GIVEN_BACK, End, failed, out_of_time
-from worker.fence import Lost, claim, write
+from worker.fence import Lost, claim, held, write
 from worker.lease import Heartbeat
 from worker.recorder import Entry, Intervened, Recorder
 from worker.sink import Sink
@@ -40,16 +41,25 @@ NO_MEMORY = ("can't allocate memory", "can't start new thread")
 
 def train_next(child: Child) -> bool:
     """Claims the best waiting job and works on it until it ends or is lost; false: none waits."""
+    asked_at = time.monotonic()
     try:
         job = claim_next(child)
     except quotas.Beyond:
         return True  # nothing was claimed: look again
+    except AWAY:
+        # The claim may have been made all the same: then the job has our name.
+        log.exception("the database does not answer: nothing is claimed")
+        return give_back(child, Job.worker == child.id)
     if job is None:
         return False
     with structlog.contextvars.bound_contextvars(
         job_id=job.id, request_id=job.request_id, tenant_id=job.tenant_id, fence=job.fence
     ):
-        work(child, job)
+        try:
+            work(child, job, asked_at)
+        except AWAY:
+            log.exception("the database does not answer: the job is given back when it does")
+            return give_back(child, Job.id == job.id, Job.fence == job.fence)
     return True
 
 
@@ -100,15 +110,14 @@ def execution(child: Child, spec: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def work(child: Child, job: Job) -> None:
+def work(child: Child, job: Job, claimed_at: float) -> None:
     """Trains, and answers for whatever goes wrong."""
     try:
-        attempt(child, job)
+        attempt(child, job, claimed_at)
     except Lost as error:
         log.info("job lost", reason=str(error))
-    except (OperationalError, InterfaceError):
-        # Nothing can be said while the database is away; the lease expires, the job is resumed.
-        log.exception("gave the job up: the database does not answer")
+    except AWAY:
+        raise  # of which nothing can be said now
     except Mistakes as found:  # the rules, or the limits of a fork's parents, have changed since
         message = f"the specification is not accepted any more: {found}"
         fail(child, job, "specification", "invalid_specification", message[:1000], found)
@@ -144,9 +153,21 @@ def out_of_memory(error: Exception) -> bool:
     return full or missing or any(sentence in str(error) for sentence in NO_MEMORY)
 
 
-def attempt(child: Child, job: Job) -> None:
+def give_back(child: Child, *which: ColumnElement[bool]) -> bool:
+    """Puts what this process holds back into the queue, without an attempt used, as soon as the
+    database answers; false: this process is to end before that."""
+
+    def release(session: Session) -> None:
+        query = select(Job).where(*which, held(Job)).with_for_update()
+        for job in session.scalars(query).all():
+            move(session, job.id, "release", "the database was away", **GIVEN_BACK.values)
+
+    return when_it_answers(child, release)
+
+
+def attempt(child: Child, job: Job, claimed_at: float) -> None:
     """One attempt at a job: from its newest checkpoint to its end, unless something intervenes."""
-    with Heartbeat(child, job, job.running_seconds) as heartbeat:
+    with Heartbeat(child, job, claimed_at, job.running_seconds) as heartbeat:
         legs = legs_of(child, job)
         numerics = Numerics.on(child.device, job.spec["precision"])
         data = load(legs[-1].plan, numerics, arrays_of(child))
@@ -169,7 +190,7 @@ def attempt(child: Child, job: Job) -> None:
 def run(child: Child, heartbeat: Heartbeat, recorder: Recorder, blocks: Iterator[Block]) -> None:
     """Asks for blocks and hands them over, until the last one or a reason to stop."""
     every = recorder.plan.spec.checkpoint_every_seconds
-    with Sink(recorder, child.settings.stall_seconds) as sink:
+    with Sink(recorder, heartbeat) as sink:
         saved_at = time.monotonic()
         for block in blocks:
             end = None if block.outcome else reason_to_stop(child, recorder, block)

@@ -1,20 +1,23 @@
 """Questions about a job: the numbers are the training's own, computed where it was."""
 
+import time
 from typing import Any
 
 import structlog
 import torch
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 from torch import Tensor
 
 from app.db import clock
 from app.numbers import speakable
 from app.tables import Job, Task, TaskState
 from training.replay import Moment
+from worker.away import AWAY, when_it_answers
 from worker.child import Child
 from worker.course import Course
 from worker.explanations import explanation
-from worker.fence import Lost, claim, write
+from worker.fence import Lost, claim, held, write
 from worker.lease import Heartbeat
 from worker.verification import verification
 
@@ -23,6 +26,7 @@ log = structlog.get_logger()
 
 def answer_next(child: Child) -> bool:
     """Claims the oldest waiting question and answers it; false: none waits."""
+    asked_at = time.monotonic()
     with child.database.session() as session:
         task = claim(session, Task, [Task.id], child.id, child.settings.lease_seconds)
     if task is None:
@@ -31,18 +35,34 @@ def answer_next(child: Child) -> bool:
         task_id=task.id, job_id=task.job_id, request_id=task.request_id
     ):
         try:
-            finish(child, task, **answered(child, task))
+            finish(child, task, **answered(child, task, asked_at))
         except Lost:
             log.info("task lost")
+        except AWAY:
+            log.exception("the database does not answer: the task is given back when it does")
+            return give_back(child, task)
     return True
 
 
-def answered(child: Child, task: Task) -> dict[str, Any]:
+def give_back(child: Child, task: Task) -> bool:
+    """Lets it be asked again as soon as the database answers, if it is still ours; false: this
+    process is to end before that."""
+
+    def release(session: Session) -> None:
+        ours = (Task.id == task.id, Task.fence == task.fence, held(Task))
+        session.execute(update(Task).where(*ours).values(state=TaskState.QUEUED))
+
+    return when_it_answers(child, release)
+
+
+def answered(child: Child, task: Task, claimed_at: float) -> dict[str, Any]:
     """How the task ends: with the answer, or with what went wrong."""
     try:
-        with Heartbeat(child, task) as heartbeat:
+        with Heartbeat(child, task, claimed_at) as heartbeat:
             result = answer(child, task, heartbeat)
         return {"state": TaskState.SUCCEEDED, "result": speakable(result)}
+    except AWAY:
+        raise  # of which nothing can be said now
     except Exception as error:
         log.error("task failed", exc_info=error)
         failed = {"code": "internal", "message": "the job could not be computed again"}

@@ -6,8 +6,9 @@ import time
 from types import TracebackType
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
 
+from worker.away import AWAY
+from worker.lease import Heartbeat
 from worker.recorder import Entry, Recorder
 
 log = structlog.get_logger()
@@ -19,9 +20,9 @@ SPOOL = 2
 class Sink:
     """A writer thread. What stops it is raised at the next ``put``, or at the end."""
 
-    def __init__(self, recorder: Recorder, patience: float) -> None:
+    def __init__(self, recorder: Recorder, lease: Heartbeat) -> None:
         self.recorder = recorder
-        self.patience = patience
+        self.lease = lease
         self.spool: queue.Queue[Entry | None] = queue.Queue(maxsize=SPOOL)
         self.failure: BaseException | None = None
         self.thread = threading.Thread(target=self.work, name="sink", daemon=True)
@@ -60,19 +61,26 @@ class Sink:
                 self.spool.task_done()
 
     def insist(self, entry: Entry) -> None:
-        """Records an entry; while the database is away, tries again until patience ends."""
+        """Records an entry, which renews the lease; while the database is away, tries again.
+
+        Files are written only under a lease that certainly is ours. The transaction needs no such
+        proof, it begins with the fence.
+        """
+        self.lease.wait()
         prepared = self.recorder.prepare(entry)
-        deadline, pause = time.monotonic() + self.patience, 0.1
+        pause = 0.1
         while True:
+            asked_at = time.monotonic()
             try:
                 self.recorder.commit(prepared)
-            except (OperationalError, InterfaceError) as error:
-                if time.monotonic() > deadline:
+            except AWAY as error:
+                if self.lease.stalled or self.lease.lost.is_set():
                     raise
                 log.warning("database away, block waits", error=type(error).__name__)
                 time.sleep(pause)
                 pause = min(2 * pause, 2.0)
             else:
+                self.lease.renewed(asked_at)
                 return
 
     def __enter__(self) -> "Sink":

@@ -24,6 +24,7 @@ from app.ids import new_id
 from app.services import counters
 from app.tables import HELD, Job, JobState, Task, TaskState, Worker
 from worker.fence import held
+from worker.locks import WriteLock
 from worker.pool import Pool
 from worker.process import alive, place
 from worker.sweeper import Sweeper, expired, requeue, requeue_tasks, waits
@@ -44,6 +45,7 @@ class Supervisor:
         self.id = new_id("sup")
         self.database = Database(settings.database_url)
         self.sweeper = Sweeper(settings, self.database)
+        self.lock = WriteLock(self.database.file)
         self.stopping = threading.Event()
         children = settings.worker_processes or os.cpu_count() or 1
         self.pools = [
@@ -62,9 +64,11 @@ class Supervisor:
             self.keep_pools_running()
             try:
                 self.look_after()
+                self.lock.free()
             except SQLAlchemyError as error:
                 self.sweeper.blind()
                 log.warning("the database does not answer", error=type(error).__name__)
+                self.kill_who_keeps_it_locked()
             self.stopping.wait(TICK)
         self.drain()
 
@@ -81,6 +85,7 @@ class Supervisor:
 
     def look_after(self) -> None:
         """One round over the children, and now and then over everything else."""
+        self.sweeper.look()
         with self.database.session() as session:
             # Also those of a supervisor that was killed here: nobody else knows that they are dead.
             for worker in session.scalars(select(Worker).where(Worker.place == place())):
@@ -127,6 +132,20 @@ class Supervisor:
             dropped = {(counters.DROPPED, name): by for name, by in self.dropped.items()}
             counters.add(session, dropped)
         self.dropped.clear()
+
+    def kill_who_keeps_it_locked(self) -> None:
+        """A worker process, of whatever supervisor here, that has been in a writing transaction on
+        SQLite for a whole lease: its lease cannot be taken from it, for nobody can write."""
+        pid = self.lock.held_for(self.settings.lease_seconds)
+        if pid is None:
+            return
+        with contextlib.suppress(SQLAlchemyError, ProcessLookupError):
+            with self.database.session(write=False) as session:  # who only reads is let in
+                here = (Worker.place == place(), Worker.pid == pid)
+                worker = session.scalar(select(Worker.id).where(*here).limit(1))
+            if worker is not None:
+                log.error("worker keeps the database locked, killed", worker=worker, pid=pid)
+                os.kill(pid, signal.SIGKILL)
 
     def watch(self) -> None:
         """Restarts a consumer when work waits beside an idle child: after a broken connection

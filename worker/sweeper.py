@@ -25,8 +25,9 @@ log = structlog.get_logger()
 
 ANSWERS_KEPT = 3600.0
 """Seconds that a task's answer can be fetched."""
-SILENT_WORKERS_KEPT = 60.0
-"""Seconds after which a worker that nobody keeps fresh is forgotten."""
+SILENT_WORKERS_KEPT = 3600.0
+"""Seconds after which a worker that nobody keeps fresh is forgotten. Not soon: one that was only
+cut off comes back, and then its supervisor has to know it."""
 
 
 class Sweeper:
@@ -37,14 +38,23 @@ class Sweeper:
         self.settings = settings
         self.database = database
         self.housekeeper = Housekeeper(settings, database)
-        self.answering_since = time.monotonic()
+        self.answering_since = self.looked_at = time.monotonic()
 
     def blind(self) -> None:
         """The database did not answer."""
         self.answering_since = time.monotonic() + self.settings.sweep_seconds
 
+    def look(self) -> None:
+        """Notices a time in which this process has not looked, for it or the database stood still:
+        then others may not have been able to renew either."""
+        now = time.monotonic()
+        if now - self.looked_at > self.settings.lease_seconds / 2:
+            self.blind()
+        self.looked_at = now
+
     def sees(self) -> bool:
         """Whether a lease that ran out says anything about its holder."""
+        self.look()
         return time.monotonic() - self.answering_since >= self.settings.lease_seconds
 
     def sweep(self) -> None:

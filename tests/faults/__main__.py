@@ -10,6 +10,7 @@ from tests.databases import KINDS, Database
 from tests.faults import (  # noqa: F401 -- they enter their faults
     apis,
     brokers,
+    databases,
     deaths,
     deploys,
     disks,

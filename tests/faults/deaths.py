@@ -8,6 +8,7 @@ import time
 import psutil
 
 from tests.faults.plan import fault
+from tests.faults.stillness import freeze, freeze_inside
 from tests.faults.world import World
 from tests.servers import eventually
 
@@ -44,15 +45,30 @@ def worker_killed(world: World, draw: random.Random) -> str:
     return f"resumed after {took:.1f} s"
 
 
-@fault("F14", "training hangs", "the stall limit, then another attempt", stall_seconds=10)
+@fault(
+    "F14",
+    "training hangs, also within a transaction",
+    "killed when its lease has run out, then another attempt",
+    stall_seconds=10,
+)
 def child_hangs(world: World, draw: random.Random) -> str:
+    took = [hangs(world, draw, transaction) for transaction in (False, True)]
+    return "resumed after " + ", ".join(f"{seconds:.1f}" for seconds in took) + " s"
+
+
+def hangs(world: World, draw: random.Random, transaction: bool) -> float:
+    """A child stands still."""
     job_id = world.post()
     at = world.moment(draw, job_id)
     pid = world.pid_of(at.worker)
-    os.kill(pid, signal.SIGSTOP)
-    took = world.goes_on(job_id, at, within=90)
+    if transaction:
+        freeze_inside(world, job_id, pid)
+    else:
+        freeze([pid])
+    took = world.goes_on(job_id, at, within=120)
     eventually(lambda: not psutil.pid_exists(pid), "what hung is killed", within=30)
-    return f"resumed after {took:.1f} s"
+    world.ends(job_id)
+    return took
 
 
 @fault(

@@ -183,6 +183,14 @@ def _found(row: Any) -> Attempt:
     return row
 
 
+def switched(*switches: str, **settings: object) -> dict[str, str]:
+    """The environment of a process in which these switches are turned (``switches``)."""
+    return {
+        "FALLLINE_SWITCHES": ",".join(switches),
+        "PYTHONPATH": str(Path(__file__).parent / "switches"),
+    } | {f"FALLLINE_SWITCH_{name.upper()}": str(value) for name, value in settings.items()}
+
+
 @contextmanager
 def world(
     kind: databases.Database, *, workers: int, children: int, **settings: object

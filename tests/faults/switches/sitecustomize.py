@@ -6,9 +6,13 @@ the service, once the module that it concerns has been imported. The service kno
 
 import importlib.abc
 import importlib.machinery
+import itertools
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -69,6 +73,46 @@ def dies_before_commit(db: ModuleType) -> None:
     event.listen(Session, "before_commit", before_commit)
 
 
+@switch("worker.child")
+def sigterm_in_commit(child: ModuleType) -> None:
+    """SIGTERM comes to a worker process and its supervisor while it commits for the nth time:
+    before the database has heard of it, and again before its answer is known."""
+    from sqlalchemy.engine.default import DefaultDialect
+
+    commit, at = DefaultDialect.do_commit, int(os.environ["FALLLINE_SWITCH_AT"])
+    commits = itertools.count(1)
+
+    def do_commit(self: Any, connection: Any) -> None:
+        now = next(commits) == at
+        if now:
+            terminate()
+        commit(self, connection)  # type: ignore[no-untyped-call]
+        if now:
+            terminate()
+
+    def terminate() -> None:
+        for pid in (os.getpid(), parent_of(os.getppid())):
+            os.kill(pid, signal.SIGTERM)
+        time.sleep(0.2)  # a handler, if there is one, runs now
+
+    DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+
+
+def parent_of(pid: int) -> int:
+    """The process that started another."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("PPid:"))
+
+
+@switch("time")
+def clock_off(module: ModuleType) -> None:
+    """The wall clock of a process is off by so many seconds; its monotonic one is not."""
+    off = float(os.environ["FALLLINE_SWITCH_OFF"])
+    seconds, nanoseconds = time.time, time.time_ns
+    vars(module)["time"] = lambda: seconds() + off
+    vars(module)["time_ns"] = lambda: nanoseconds() + int(off * 1e9)
+
+
 class Turned(importlib.abc.Loader):
     """Loads a module as its own loader does, then turns the switch."""
 
@@ -107,5 +151,8 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 chosen = [name for name in os.environ.get("FALLLINE_SWITCHES", "").split(",") if name]
-if chosen:
-    sys.meta_path.insert(0, Finder({SWITCHES[name][0]: SWITCHES[name][1] for name in chosen}))
+turns = {SWITCHES[name][0]: SWITCHES[name][1] for name in chosen}
+for known in set(turns) & set(sys.modules):
+    turns.pop(known)(sys.modules[known])
+if turns:
+    sys.meta_path.insert(0, Finder(turns))

@@ -1,0 +1,32 @@
+"""What a worker does when the database does not answer: it waits, and then gives back."""
+
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from worker.child import Child
+
+log = structlog.get_logger()
+
+AWAY = (OperationalError, InterfaceError)
+"""The database does not answer. Whether a COMMIT that failed so took effect is unknown."""
+RETRY = 2.0
+"""Seconds until it is asked again."""
+
+
+def when_it_answers(child: Child, change: Callable[[Session], None]) -> bool:
+    """Carries out a transaction as soon as that is possible; false: this process is to end first.
+
+    It may be carried out twice, when only the answer of the first time was lost.
+    """
+    while not child.draining.wait(RETRY):
+        try:
+            with child.database.session() as session:
+                change(session)
+        except AWAY as error:
+            log.warning("the database is still away", error=type(error).__name__)
+        else:
+            return True
+    return False
