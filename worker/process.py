@@ -1,5 +1,6 @@
 """What the operating system knows of a process."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -18,13 +19,16 @@ def die_with_parent() -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this place exists."""
+    """Whether a process of this place exists; one that has ended and is not yet buried does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # it does, and is somebody else's
         return True
+    with contextlib.suppress(OSError):  # no such file but on Linux
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] not in "ZX"
     return True
 
 

@@ -69,6 +69,21 @@ def test_nothing_expires_before_the_database_answered_for_a_whole_lease(
     assert job_row(job_id).state == JobState.RUNNING
 
 
+def test_who_stood_still_has_not_seen_the_database_answer(
+    sweeper: Sweeper,
+    child: Child,
+    make_job: MakeJob,
+    job_row: ReadJob,
+    expire: Callable[[str], None],
+) -> None:
+    job_id = make_job()
+    claim_next(child)
+    expire(job_id)
+    sweeper.looked_at -= child.settings.lease_seconds  # the process was stopped meanwhile
+    sweeper.expire()
+    assert job_row(job_id).state == JobState.RUNNING
+
+
 def test_a_worker_is_not_killed_for_a_lease_that_ran_out_while_the_database_was_away(
     child: Child, make_job: MakeJob, expire: Callable[[str], None]
 ) -> None:

@@ -1,0 +1,99 @@
+"""A lease, as its holder knows it: by its own monotonic clock, from when it asked."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from app.db import Database
+from app.tables import Job, JobState
+from tests.servers import eventually
+from tests.worker.conftest import MakeJob
+from training.course import follow
+from training.data import load
+from training.numerics import Numerics
+from worker.child import Child
+from worker.course import legs_of
+from worker.fence import Lost
+from worker.job import claim_next, give_back
+from worker.lease import SAFE, Heartbeat
+from worker.recorder import Entry, Recorder
+from worker.sink import Sink
+
+
+@pytest.fixture
+def claimed(child: Child, make_job: MakeJob) -> Job:
+    make_job()
+    job = claim_next(child)
+    assert job is not None
+    return job
+
+
+def quick(child: Child, **settings: float) -> Child:
+    """The same worker with other times."""
+    return replace(child, settings=child.settings.model_copy(update=settings))
+
+
+def test_it_holds_from_when_it_was_asked_for_and_not_to_its_very_end(
+    child: Child, claimed: Job
+) -> None:
+    whole = child.settings.lease_seconds
+    assert Heartbeat(child, claimed, time.monotonic() - SAFE * whole + 1).holds
+    assert not Heartbeat(child, claimed, time.monotonic() - SAFE * whole - 0.01).holds
+
+
+def test_a_heartbeat_makes_it_hold_again(child: Child, claimed: Job) -> None:
+    often = quick(child, heartbeat_seconds=0.1)
+    with Heartbeat(often, claimed, time.monotonic() - 100) as heartbeat:
+        assert not heartbeat.holds
+        heartbeat.wait()
+        assert heartbeat.holds
+
+
+def test_who_waits_hears_that_it_is_another_s(child: Child, claimed: Job, rows: Database) -> None:
+    with rows.session() as session:
+        session.execute(update(Job).values(fence=Job.fence + 1))
+    often = quick(child, heartbeat_seconds=0.1)
+    with Heartbeat(often, claimed, time.monotonic() - 100) as heartbeat, pytest.raises(Lost):
+        heartbeat.wait()
+
+
+def test_while_the_database_is_away_nothing_stalls(
+    child: Child, claimed: Job, tmp_path: Path
+) -> None:
+    often = quick(child, heartbeat_seconds=0.1, stall_seconds=1)
+    nowhere = replace(often, database=Database(f"sqlite:///{tmp_path}/no/such/folder"))
+    with Heartbeat(nowhere, claimed) as waiting, Heartbeat(often, claimed) as hanging:
+        eventually(lambda: hanging.stalled, "it stalls where the database answers", within=5)
+        time.sleep(1)
+        assert not waiting.stalled
+
+
+def test_no_file_is_written_under_a_lease_that_may_have_run_out(child: Child, claimed: Job) -> None:
+    legs, numerics = legs_of(child, claimed), Numerics.on("cpu")
+    data = load(legs[-1].plan, numerics)
+    heartbeat = Heartbeat(child, claimed, time.monotonic() - 100)
+    recorder = Recorder(child, claimed, legs, data, None, heartbeat.running_seconds)
+    with Sink(recorder, heartbeat) as sink:
+        sink.put(Entry(next(follow(legs, data, numerics)), save=True))
+        time.sleep(0.5)
+        assert not files(child)
+        heartbeat.renewed(time.monotonic())
+        sink.flush()
+        assert files(child)
+
+
+def files(child: Child) -> list[Path]:
+    """All that is stored."""
+    return [path for path in child.storage.root.rglob("*") if path.is_file()]
+
+
+def test_what_is_given_back_has_used_no_attempt(child: Child, claimed: Job, rows: Database) -> None:
+    assert give_back(child, Job.worker == child.id)
+    with rows.session(write=False) as session:
+        job = session.get_one(Job, claimed.id)
+    assert (job.state, job.attempts, job.fence) == (JobState.QUEUED, 0, 1)
+    child.draining.set()
+    assert not give_back(child, Job.worker == child.id)
