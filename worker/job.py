@@ -278,6 +278,3 @@ def fail(
             move(session, job.id, end.arrow, end.reason, **end.values)
     except Lost:
         log.info("the failure is not recorded: the job was lost before")
-    except (OperationalError, InterfaceError):
-        # The database may be on the disk that is full. The lease expires, the job is tried again.
-        log.exception("the failure is not recorded: the database does not answer")
