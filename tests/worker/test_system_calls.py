@@ -1,14 +1,15 @@
 """In which order a checkpoint comes to the disk and to the database, as the system sees it.
 
-``strace`` is attached to the process that trains and shows its real calls. Where there is none, the
-test is skipped with that sentence; ``tests/worker/test_nth_call.py`` needs nothing but Python.
+``strace`` is attached to the process that trains, here the test's own, and shows its real calls.
+Where there is none, it is skipped with that sentence; ``test_nth_call.py`` needs only Python.
 """
 
+import os
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +17,13 @@ import pytest
 from sqlalchemy import select
 
 from app.db import Database
-from app.tables import Checkpoint, Worker
+from app.tables import Checkpoint
 from tests.servers import eventually
-from tests.service import Service
-from tests.worker.watch import CNN, OPTIMIZERS
+from tests.specifications import ONE_WEIGHT
+from tests.worker.conftest import MakeJob
+from training.check import check
+from worker.child import Child
+from worker.job import train_next
 
 CALLS = "open,openat,rename,fsync,fdatasync,write,pwrite64,sendto,close"
 FULL_LINE = re.compile(r"^(\d+) +(\w+)\((.*)\) += +(-?\d+)")
@@ -92,24 +96,16 @@ def commits(call: str, text: str) -> bool:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here")
 def test_a_checkpoint_is_on_the_disk_before_its_row_is_committed(
-    own_service: Callable[..., Service], tmp_path: Path
+    child: Child, rows: Database, make_job: MakeJob, tmp_path: Path
 ) -> None:
-    service = own_service()
-    database = Database(service.database_url)
-    with database.session(write=False) as session:
-        pid = session.scalars(select(Worker.pid).where(Worker.pool == "training")).one()
-    spec = CNN | {"optimizer": OPTIMIZERS[0]}
-    with traced(pid, tmp_path / "trace"):
-        job_id = service.http.post("/v1/jobs", json=spec).json()["id"]
-        job = service.http.get(f"/v1/jobs/{job_id}?wait=60").json()
-        while job["state"] in ("queued", "running"):
-            job = service.http.get(f"/v1/jobs/{job_id}?wait=60").json()
-    assert job["state"] == "succeeded"
-    with database.session(write=False) as session:
+    plan = check({**ONE_WEIGHT, "iterations": 600, "checkpoint_every_seconds": 0})
+    make_job(spec=plan.spec.model_dump(mode="json"), iterations=plan.iterations)
+    with traced(os.getpid(), tmp_path / "trace"):
+        assert train_next(child)
+    with rows.session(write=False) as session:
         saved = session.scalars(select(Checkpoint.location)).all()
-    database.dispose()
     found = calls(tmp_path / "trace")
-    assert len(saved) > 3
+    assert len(saved) > 1
     expected = ["open", "write", "fsync", "rename", "fsync of the folder", "row", "COMMIT"]
     for location in saved:
         assert course(found, location) == expected
