@@ -26,4 +26,6 @@ celery.conf.update(
     worker_consumer="worker.consumer:Listener",
     broker_connection_retry_on_startup=True,
     broker_channel_error_retry=True,
+    # Of tasks that are acknowledged late, which ours are not; unsaid, Celery warns at every loss.
+    worker_cancel_long_running_tasks_on_connection_loss=True,
 )
