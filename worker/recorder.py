@@ -157,13 +157,7 @@ class Recorder:
             if seen.interventions != self.job.interventions:
                 raise Intervened
             if prepared.chunks:
-                rows = insert(session, MetricChunk).values(prepared.chunks)
-                session.execute(
-                    rows.on_conflict_do_update(
-                        index_elements=["job_id", "series", "first_iteration"],
-                        set_={"values": rows.excluded["values"]},
-                    )
-                )
+                put(session, prepared.chunks)
             for finding in prepared.findings:
                 events.record(session, self.job.id, "finding", finding)
             if prepared.checkpoint is not None:
@@ -279,6 +273,19 @@ class Recorder:
             return None
         content = predict.encode(self.plan, self.data.preparation, outcome.weights)
         return self.child.storage.put("model", content)
+
+
+def put(session: Session, chunks: list[dict[str, Any]]) -> None:
+    """Chunks, each in the place of the shorter one that is there.
+
+    As parameters of one statement, which is compiled once, not for every block.
+    """
+    new = insert(session, MetricChunk)
+    replaced = new.on_conflict_do_update(
+        index_elements=["job_id", "series", "first_iteration"],
+        set_={"values": new.excluded["values"]},
+    )
+    session.connection().execute(replaced, chunks)
 
 
 def ended(outcome: Outcome, loss: float | str | None) -> End:
