@@ -10,11 +10,13 @@ from tests.databases import KINDS, Database
 from tests.faults import (  # noqa: F401 -- they enter their faults
     apis,
     brokers,
+    cancels,
     databases,
     deaths,
     deploys,
     disks,
     files,
+    kills,
     memory,
     zombies,
 )
@@ -29,12 +31,16 @@ def main() -> int:
     parser.add_argument("faults", nargs="*", metavar="F8", help="only these (default: all)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--database", choices=[*KINDS], default="postgresql")
+    parser.add_argument("--kills", type=int, help="instead: so many kill -9 in one long loop")
+    parser.add_argument("--defaults", action="store_true", help="of these: not with short leases")
     asked = parser.parse_args()
     unknown = set(asked.faults) - set(FAULTS)
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     chosen = [FAULTS[name] for name in asked.faults or sorted(FAULTS, key=number)]
     print(f"seed {asked.seed}, {asked.database}")
+    if asked.kills:
+        return killed(asked.database, asked.kills, asked.seed, defaults=asked.defaults)
     undisturbed: Undisturbed = {}
     with KINDS[asked.database]() as kind:
         passed = [
@@ -44,6 +50,15 @@ def main() -> int:
         ]
     print(f"{sum(passed)} of {len(passed)} pass; seed {asked.seed}")
     return 0 if all(passed) else 1
+
+
+def killed(database: str, count: int, seed: int, *, defaults: bool) -> int:
+    """The long loop, and its line."""
+    with KINDS[database]() as kind:
+        tally = kills.loop(kind, count, seed, defaults=defaults)
+    leases = "shipped defaults" if defaults else f"shortened leases: {kills.SHORT}"
+    print(f"kills {'pass' if tally.clean else 'FAIL'}  {leases}\n           {tally}", flush=True)
+    return 0 if tally.clean else 1
 
 
 def number(name: str) -> int:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.faults.world import World
 
@@ -22,7 +22,7 @@ class Fault(NamedTuple):
     workers: int
     children: int
     kinds: tuple[str, ...]
-    settings: dict[str, object]
+    settings: dict[str, Any]
 
 
 FAULTS: dict[str, Fault] = {}
@@ -39,7 +39,7 @@ def fault(
     workers: int = 1,
     children: int = 2,
     kinds: tuple[str, ...] = BOTH,
-    **settings: object,
+    **settings: Any,
 ) -> Callable[[Run], Run]:
     """Enters a function into the matrix."""
 

@@ -4,7 +4,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,9 +193,14 @@ def switched(*switches: str, **settings: object) -> dict[str, str]:
 
 @contextmanager
 def world(
-    kind: databases.Database, *, workers: int, children: int, **settings: object
+    kind: databases.Database,
+    *,
+    workers: int,
+    children: int,
+    switches: Sequence[str] = (),
+    **settings: object,
 ) -> Iterator[World]:
-    """A deployment that is up; it leaves no process behind."""
+    """A deployment that is up; it leaves no process behind. ``switches``: of its workers."""
     with kind.empty() as url:
         service = Service(url, worker_processes=children, **settings)
         database = Database(url)
@@ -203,7 +208,7 @@ def world(
             service.migrate()
             service.start_api()
             for _ in range(workers):
-                service.start_worker()
+                service.start_worker(**switched(*switches))
             service.wait_ready()
             with Ledger(service, database) as ledger:
                 yield World(kind, service, ledger, database)

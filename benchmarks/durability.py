@@ -1,0 +1,155 @@
+"""What it costs that every loss is durable: the engine alone, and the worker's path around it.
+
+    python -m benchmarks.durability [sqlite|postgresql]
+
+Both train the digits CNN of the tests in this process, in turn. The one lets the engine run; the
+other also records every block in a real database, through a writer thread with a commit a block,
+keeps the lease, and saves checkpoints as often as the specification says by default. What is
+measured is the time from before the first block until all of it is durable; of the engine alone,
+until the last block.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy import select
+
+from app.config import Settings
+from app.db import Database
+from app.ids import new_id
+from app.services import jobs
+from app.storage import Storage
+from app.tables import Checkpoint, Tenant
+from tests.databases import KINDS
+from tests.servers import Redis
+from tests.service import ring_at
+from tests.specifications import DIGITS_CNN
+from training import numerics
+from training.check import check
+from training.course import follow
+from training.data import Data, load
+from training.numerics import Numerics
+from training.plan import Leg
+from worker.child import Child
+from worker.course import legs_of
+from worker.job import claim_next, run
+from worker.lease import Heartbeat
+from worker.recorder import Recorder
+
+ROUNDS = 9
+EPOCHS = 60
+"""Of a run, which so takes long enough for a default checkpoint or two."""
+PLAN = check({**DIGITS_CNN, "epochs": EPOCHS})
+
+
+class Took(NamedTuple):
+    """Seconds by the clock on the wall, and of the processor."""
+
+    wall: float
+    processor: float
+
+
+class Stopwatch:
+    """Started when it is made."""
+
+    def __init__(self) -> None:
+        self.wall, self.processor = time.perf_counter(), time.process_time()
+
+    def stop(self) -> Took:
+        """What has passed."""
+        return Took(time.perf_counter() - self.wall, time.process_time() - self.processor)
+
+
+def alone(legs: Sequence[Leg], data: Data, cpu: Numerics) -> Took:
+    """The engine, and nobody who listens."""
+    watch = Stopwatch()
+    for _ in follow(legs, data, cpu):
+        pass
+    return watch.stop()
+
+
+def recorded(child: Child, tenant_id: str, data: Data, cpu: Numerics) -> Took:
+    """A job as a worker trains it, from after its claim to its end."""
+    with child.database.session(tenant_id) as session:
+        jobs.create(session, PLAN, "req_benchmark")
+    job = claim_next(child)
+    assert job is not None
+    legs = legs_of(child, job)
+    watch = Stopwatch()
+    with Heartbeat(child, job) as heartbeat:
+        recorder = Recorder(child, job, legs, data, None, heartbeat.running_seconds)
+        run(child, heartbeat, recorder, follow(legs, data, cpu))
+    return watch.stop()
+
+
+def main() -> None:
+    """A table a database."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.durability", description=__doc__)
+    parser.add_argument("databases", nargs="*", metavar="sqlite|postgresql", default=[*KINDS])
+    numerics.configure()
+    sys.setswitchinterval(0.0005)  # as a worker's process has it
+    print(f"digits CNN, {PLAN.iterations} iterations, {ROUNDS} rounds; {numerics.processor()}")
+    for name in parser.parse_args().databases:
+        with worker(name) as child:
+            measure(name, child)
+
+
+def measure(name: str, child: Child) -> None:
+    """Both sides in turn, each first as often as the other; the first round only warms up."""
+    cpu = Numerics.on("cpu")
+    legs, data = (Leg(PLAN),), load(PLAN, cpu)
+    with child.database.session(write=False) as session:
+        tenant_id = session.scalars(select(Tenant.id)).one()
+    pairs = list[tuple[Took, Took]]()
+    for number in range(ROUNDS + 1):
+        if number % 2:
+            engine = alone(legs, data, cpu)
+            pairs.append((engine, recorded(child, tenant_id, data, cpu)))
+        else:
+            ours = recorded(child, tenant_id, data, cpu)
+            pairs.append((alone(legs, data, cpu), ours))
+    with child.database.session(write=False) as session:
+        saved = len(session.scalars(select(Checkpoint.id)).all()) / len(pairs)
+    walls = [ours.wall / engine.wall for engine, ours in pairs[1:]]
+    processor = [ours.processor / engine.processor for engine, ours in pairs[1:]]
+    seconds = statistics.median(engine.wall for engine, _ in pairs[1:])
+    print(f"{name}: {seconds:.2f} s alone, {saved:.1f} checkpoints a job; recording costs")
+    print(f"  of the time       {share(walls)}")
+    print(f"  of the processor  {share(processor)}")
+
+
+def share(ratios: list[float]) -> str:
+    """Median and quartiles of what comes on top, in percent."""
+    low, middle, high = (100 * (r - 1) for r in statistics.quantiles(ratios, n=4))
+    return f"{middle:+.1f} %  ({low:+.1f} to {high:+.1f})"
+
+
+@contextmanager
+def worker(name: str) -> Iterator[Child]:
+    """What a worker's process works with, on a fresh database."""
+    with (
+        KINDS[name]() as kind,
+        kind.migrated() as url,
+        tempfile.TemporaryDirectory(prefix="fl-bench-") as home,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        database, broker = Database(url), Redis()
+        ring_at(broker.url, patch)
+        settings = Settings(home=Path(home), database_url=url)
+        try:
+            yield Child(new_id("wrk"), settings, database, Storage(settings.storage), "cpu")
+        finally:
+            database.dispose()
+            broker.close()
+
+
+if __name__ == "__main__":
+    main()
