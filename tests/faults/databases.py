@@ -134,7 +134,7 @@ def terminated_in_commit(world: World, draw: random.Random) -> str:
     for number in commits:
         jobs.append(world.post())
         worker = service.start_worker(**switched("sigterm_in_commit", at=number))
-        assert worker.wait(within=120) == 0, worker.tail()
+        assert worker.wait(within=300) == 0, worker.tail()
         service.processes.remove(worker)
         for job_id in jobs:
             row = world.row(job_id)

@@ -103,7 +103,7 @@ def far_worker(world: World) -> Iterator[Far]:
         env["FALLLINE_DATABASE_URL"] = service.database_url.replace(str(near), str(folder))
     try:
         far = Far(service.start_worker(**env), broker, database)
-        eventually(lambda: children_of(world, far.process), "it is warm", within=120, every=0.2)
+        eventually(lambda: children_of(world, far.process), "it is warm", within=240, every=0.2)
         yield far
         broker.tell("pass")
         service.stop(far.process)
@@ -239,7 +239,7 @@ def clocks_off(world: World, draw: random.Random) -> str:
     service = world.service
     right = service.processes[-1]
     off = [service.start_worker(**switched("clock_off", off=by)) for by in (3600, -3600)]
-    eventually(lambda: all(children_of(world, w) for w in off), "warm", within=120, every=0.2)
+    eventually(lambda: all(children_of(world, w) for w in off), "warm", within=240, every=0.2)
     service.stop(right)
     long = [world.post(iterations=12_000) for _ in range(2)]
     for job_id in long:
