@@ -149,11 +149,12 @@ class Supervisor:
 
     def watch(self) -> None:
         """Restarts a consumer when work waits beside an idle child: after a broken connection
-        Celery may stop hearing without noticing, and so does a child that is stopped."""
+        Celery may stop hearing without noticing, and so does a child that is stopped. While the
+        broker is away nobody can hear, and those who train are left to it."""
         for pool in self.pools:
             with self.database.session(write=False) as session:
                 unheard = self.idle(session, pool) and self.waiting(session, pool)
-            if not unheard:
+            if not unheard or queue.bells(pool.queue) is None:
                 self.unheard_since.pop(pool.name, None)
                 continue
             since = self.unheard_since.setdefault(pool.name, time.monotonic())

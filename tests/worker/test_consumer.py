@@ -13,10 +13,15 @@ import pytest
 from app import queue
 from app.queue import TRAINING
 from app.services.counters import DROPPED
+from app.tables import Worker
 from tests.servers import Redis, eventually
 from tests.service import Service, bell
+from tests.worker.conftest import MakeJob
+from worker.child import Child
 from worker.consumer import Listener, heard
 from worker.pool import pipe
+from worker.process import place
+from worker.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -132,3 +137,20 @@ def test_what_is_thrown_away_is_counted_and_ends_no_process(
     name = f'fallline_{DROPPED.name}_total{{pool="training"}} 4.0'
     eventually(lambda: name in service.http.get("/metrics").text, "four are counted", within=30)
     assert {process.pid for process in service.tree()} == before
+
+
+def test_while_the_broker_is_away_no_consumer_is_thought_deaf(
+    child: Child, make_job: MakeJob, broker: Redis
+) -> None:
+    make_job()
+    supervisor = Supervisor(child.settings)
+    here = {"supervisor": supervisor.id, "place": place(), "pid": os.getpid(), "device": "cpu"}
+    with child.database.session() as session:
+        session.add(Worker(id=child.id, pool="training", **here))
+    broker.process.kill()
+    supervisor.watch()
+    assert not supervisor.unheard_since
+    broker.start()
+    supervisor.watch()
+    assert supervisor.unheard_since.keys() == {"training"}
+    supervisor.database.dispose()
