@@ -22,7 +22,7 @@ def test_a_model_that_cannot_be_stored_fails_the_job_as_a_fault_of_the_place(
     assert job.error is not None
     assert (job.error["category"], job.error["code"]) == ("infrastructure", "storage_failed")
     assert job.error["retryable"]
-    assert job.error["message"] == "a file could not be written or read: Not a directory"
+    assert job.error["message"] == "a file could not be written or read: File exists"
 
 
 def test_the_time_of_earlier_attempts_counts(
