@@ -18,23 +18,11 @@ from tests import databases
 from tests.faults.ledger import Ledger
 from tests.servers import Process, eventually
 from tests.service import Service
+from tests.worker.watch import CNN, OPTIMIZERS
 
-JOB: dict[str, Any] = {
+JOB: dict[str, Any] = CNN | {
     "name": "faulty",
-    "dataset": "digits",
-    "split": {"validation": 0.1, "test": 0.2},
-    "model": [
-        {"type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
-        "batch_norm2d",
-        "relu",
-        {"type": "max_pool2d", "kernel_size": 2},
-        {"type": "dropout", "p": 0.25},
-        {"type": "linear", "out_features": 10},
-    ],
-    "loss": "cross_entropy",
-    "optimizer": {"type": "adam", "lr": 0.003, "amsgrad": True},
-    "schedule": "cosine",
-    "batch_size": 64,
+    "optimizer": OPTIMIZERS[1],
     "iterations": 3000,
     "evaluate_every": 100,
     "checkpoint_every_seconds": 0.2,
