@@ -141,16 +141,18 @@ def test_figures_move_while_a_job_runs_and_none_falls_when_its_worker_dies(
     assert figure(service, "jobs", state="running") == 1
     assert figure(service, "queue_depth", pool="training") == 0
 
+    refused = figure(service, "refused_writes_total", kind="job")
     assert service.http.post(f"/v1/jobs/{first}/cancel").status_code == 202
-    rises(service, "refused_writes_total", kind="job")
+    rises(service, "refused_writes_total", above=refused, kind="job")
     assert figure(service, "jobs_finished_total", outcome="cancelled") == 1
 
     second = posted(service, FOR_EVER)
     rises(service, "iterations_total")
     before = figure(service, "iterations_total")
     assert before > moving
+    expired = figure(service, "lease_expiries_total", kind="job")
     hang(service, trainer(service, job(service, second)["worker"]))
-    rises(service, "lease_expiries_total", kind="job")
+    rises(service, "lease_expiries_total", above=expired, kind="job")
     assert rises(service, "iterations_total", within=240) > before
     service.http.post(f"/v1/jobs/{second}/cancel")
 
@@ -159,9 +161,15 @@ def test_figures_move_while_a_job_runs_and_none_falls_when_its_worker_dies(
     assert figure(service, "jobs_finished_total", outcome="succeeded") == 1
 
 
-def rises(service: Service, name: str, within: float = 60, **labels: str) -> float:
-    """The figure, once it is more than it is now."""
-    now = figure(service, name, **labels)
+def rises(
+    service: Service,
+    name: str,
+    above: float | None = None,
+    within: float = 60,
+    **labels: str,
+) -> float:
+    """The figure, once it is above this (default: what it is now)."""
+    now = figure(service, name, **labels) if above is None else above
 
     def more() -> float | None:
         value = figure(service, name, **labels)
