@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     create_engine,
     event,
+    exc,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
@@ -101,6 +102,10 @@ READING: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
 }
 """How transactions begin."""
+
+AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+"""The database does not answer, or (the last) every connection to it is in use. Whether a COMMIT
+that failed so took effect is unknown."""
 
 Look = Callable[[], AbstractContextManager[Session]]
 """Opens a transaction that only reads. Whoever is given one closes it before the work that follows

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 TICK = 0.1
 """Seconds between two looks."""
-AWAY = 1.0
+RETRY = 1.0
 """Seconds until the next look when the database did not answer."""
 KEYS = 2.0
 """Seconds between two looks at the keys of those who watch: a revoked one ends what it began."""
@@ -150,11 +150,11 @@ class Watch:
                 if answers:
                     log.warning("those who watch wait: the database does not answer")
                 answers = False
-                await asyncio.sleep(AWAY)
+                await asyncio.sleep(RETRY)
             except Exception:
                 # Those who watch would wait for ever for a task that has ended.
                 log.exception("a look at the jobs that are watched failed")
-                await asyncio.sleep(AWAY)
+                await asyncio.sleep(RETRY)
             else:
                 answers = True
             await asyncio.sleep(max(0.0, began + TICK - time.monotonic()))

@@ -3,15 +3,13 @@
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+from app.db import AWAY
 from worker.child import Child
 
 log = structlog.get_logger()
 
-AWAY = (OperationalError, InterfaceError)
-"""The database does not answer. Whether a COMMIT that failed so took effect is unknown."""
 RETRY = 2.0
 """Seconds until it is asked again."""
 

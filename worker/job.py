@@ -10,7 +10,7 @@ import torch
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.db import clock
+from app.db import AWAY, clock
 from app.services import events, quotas
 from app.services.control import move, tell_state
 from app.storage import DamagedFile, is_full
@@ -23,7 +23,7 @@ from training.mistakes import Mistakes
 from training.numerics import Numerics, Unavailable
 from training.run import Block, Checkpoint
 from training.tensorfile import UnreadableFile
-from worker.away import AWAY, when_it_answers
+from worker.away import when_it_answers
 from worker.child import Child
 from worker.course import arrays_of, legs_of
 from worker.ends import AT_REST, GIVEN_BACK, End, failed, out_of_time

@@ -6,9 +6,8 @@ from types import TracebackType
 
 import structlog
 
-from app.db import clock
+from app.db import AWAY, clock
 from app.tables import Job, Task
-from worker.away import AWAY
 from worker.child import Child
 from worker.fence import Lost, write
 

@@ -9,11 +9,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from torch import Tensor
 
-from app.db import clock
+from app.db import AWAY, clock
 from app.numbers import speakable
 from app.tables import Job, Task, TaskState
 from training.replay import Moment
-from worker.away import AWAY, when_it_answers
+from worker.away import when_it_answers
 from worker.child import Child
 from worker.course import Course
 from worker.explanations import explanation

@@ -7,7 +7,7 @@ from types import TracebackType
 
 import structlog
 
-from worker.away import AWAY
+from app.db import AWAY
 from worker.lease import Heartbeat
 from worker.recorder import Entry, Recorder
 

@@ -16,8 +16,7 @@ import structlog
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from app.api.problems import AWAY
-from app.db import Database
+from app.db import AWAY, Database
 from app.errors import NotFound
 from app.services import jobs, metrics
 from app.services.metrics import Curves, Selection

@@ -8,17 +8,15 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
+from app.db import AWAY
 from app.errors import Invalid, ServiceError, StorageFull, Unavailable, problem
 from app.storage import is_full
 from training.mistakes import SENTENCES, Mistake
 
 log = structlog.get_logger()
 
-AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
-"""The database does not answer, or (the last) every connection to it is in use."""
 WHOLE = ("wrong_type", "must be a whole number")
 FORMS = SENTENCES | {"int_parsing": WHOLE, "int_parsing_size": WHOLE}
 """The sentences of the specification; what is not JSON comes as text."""

@@ -16,7 +16,7 @@ import structlog
 from app.errors import Unavailable
 from app.services import tasks
 from app.tables import Task
-from app.watch import AWAY, Watch
+from app.watch import RETRY, Watch
 
 log = structlog.get_logger()
 
@@ -86,11 +86,11 @@ class Questions:
                 found = await self.watch.read(tasks.answered, list(waiting))
             except Unavailable:
                 log.warning("those who ask wait: the database does not answer")
-                await asyncio.sleep(AWAY)
+                await asyncio.sleep(RETRY)
             except Exception:
                 # Those who ask would wait for ever for a task that has ended.
                 log.exception("a look at the questions failed")
-                await asyncio.sleep(AWAY)
+                await asyncio.sleep(RETRY)
             else:
                 for row in found:
                     waiting[row.id].seen(row)

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import libfaketime
 import psutil
 from sqlalchemy import select
 
@@ -20,7 +21,7 @@ from tests.databases import Postgresql
 from tests.faults.plan import fault
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.stillness import freeze, freeze_inside, thaw
-from tests.faults.world import Attempt, World, switched
+from tests.faults.world import Attempt, World
 from tests.servers import Process, eventually
 
 REFUSED = "fallline_refused_writes_total"
@@ -238,7 +239,7 @@ def look(world: World, written: dict[str, float], named: set[str]) -> None:
 def clocks_off(world: World, draw: random.Random) -> str:
     service = world.service
     right = service.processes[-1]
-    off = [service.start_worker(**switched("clock_off", off=by)) for by in (3600, -3600)]
+    off = [service.start_worker(**clock_off(by)) for by in ("+3600", "-3600")]
     eventually(lambda: all(children_of(world, w) for w in off), "warm", within=240, every=0.2)
     service.stop(right)
     long = [world.post(iterations=12_000) for _ in range(2)]
@@ -256,3 +257,9 @@ def clocks_off(world: World, draw: random.Random) -> str:
     assert child <= 10, child
     assert whole <= 30, whole
     return f"child {child:.1f} s, whole worker {whole:.1f} s"
+
+
+def clock_off(by: str) -> dict[str, str]:
+    """The environment of processes to whom every clock on the wall is so many seconds off."""
+    library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
+    return {"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}

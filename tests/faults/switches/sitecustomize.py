@@ -104,15 +104,6 @@ def parent_of(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("PPid:"))
 
 
-@switch("time")
-def clock_off(module: ModuleType) -> None:
-    """The wall clock of a process is off by so many seconds; its monotonic one is not."""
-    off = float(os.environ["FALLLINE_SWITCH_OFF"])
-    seconds, nanoseconds = time.time, time.time_ns
-    vars(module)["time"] = lambda: seconds() + off
-    vars(module)["time_ns"] = lambda: nanoseconds() + int(off * 1e9)
-
-
 class Turned(importlib.abc.Loader):
     """Loads a module as its own loader does, then turns the switch."""
 
@@ -152,7 +143,5 @@ class Finder(importlib.abc.MetaPathFinder):
 
 chosen = [name for name in os.environ.get("FALLLINE_SWITCHES", "").split(",") if name]
 turns = {SWITCHES[name][0]: SWITCHES[name][1] for name in chosen}
-for known in set(turns) & set(sys.modules):
-    turns.pop(known)(sys.modules[known])
 if turns:
     sys.meta_path.insert(0, Finder(turns))
