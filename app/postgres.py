@@ -9,13 +9,16 @@ import time
 from typing import Any, TypeVar
 
 import psycopg
+import structlog
 from psycopg.abc import PQGen
-from sqlalchemy import Dialect, Engine, event
+from sqlalchemy import Dialect, Engine, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 PATIENCE = 10.0
 """Seconds that a statement may take, the wait for locks included."""
@@ -24,6 +27,13 @@ CONNECT = 3
 IDLE = 15
 """Seconds that the server waits for the next statement of a transaction: less than a lease, so that
 what a process holds that stands still is free when its jobs are given to another."""
+NAME = "fallline"
+"""By which sessions that may be ended are known."""
+STILL = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = :name AND backend_xid IS NOT NULL AND wait_event_type = 'Client'"
+    " AND state_change < clock_timestamp() - make_interval(secs => :idle)"
+)
 
 
 class Silent(psycopg.OperationalError):
@@ -69,8 +79,21 @@ def connect(
     """A connection with our limits; those in the URL count more."""
     ours = f"-c idle_in_transaction_session_timeout={IDLE}s"
     theirs = options.get("options", "")
-    limits = {"connect_timeout": CONNECT} | options | {"options": f"{ours} {theirs}"}
-    return Connection.connect(*args, **limits)
+    limits: dict[str, Any] = {"connect_timeout": CONNECT, "application_name": NAME}
+    return Connection.connect(*args, **limits | options | {"options": f"{ours} {theirs}"})
+
+
+def end_the_still(session: Session) -> int:
+    """Ends sessions in the middle of a transaction whose client has said nothing for ``IDLE``.
+
+    The server does that by itself only between two whole exchanges. A client that stands still
+    within one (a pipeline that was not synced, a message sent in part) has no limit there: neither
+    ``idle_in_transaction_session_timeout`` nor ``statement_timeout`` counts. Returns how many.
+    """
+    ended = session.execute(STILL, {"name": NAME, "idle": IDLE}).all()
+    if ended:
+        log.error("sessions stood still within a transaction, ended", sessions=len(ended))
+    return len(ended)
 
 
 def say_that_it_is_away(context: ExceptionContext) -> BaseException | None:

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from app import queue
+from app import postgres, queue
 from app.config import Settings
 from app.db import Database, after_commit, clock
 from app.services import answers, counters
@@ -59,6 +59,7 @@ class Sweeper:
 
     def sweep(self) -> None:
         """One round."""
+        self.free()
         self.expire()
         with self.database.session() as session:
             session.execute(delete(Task).where(Task.finished_at < clock(-ANSWERS_KEPT)))
@@ -67,6 +68,12 @@ class Sweeper:
             counters.fold(session)
         self.ring()
         self.housekeeper.tidy()
+
+    def free(self) -> None:
+        """Takes the locks from who stands still with them; on SQLite that is a supervisor's."""
+        if self.database.file is None:
+            with self.database.session(write=False) as session:
+                postgres.end_the_still(session)
 
     def expire(self) -> None:
         """Takes back what is held under a lease that has run out.

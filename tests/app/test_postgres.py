@@ -3,8 +3,10 @@
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
@@ -113,6 +115,54 @@ def test_a_session_that_stands_still_in_a_transaction_is_ended_and_that_is_opera
     with pytest.raises(OperationalError):
         stand_still()
     assert count(far) == 1
+
+
+def test_one_that_stands_still_within_an_exchange_is_ended_by_who_looks(
+    url: str, near: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = Database(url)
+
+    def stand_still() -> None:
+        with still.engine.connect() as borrowed:
+            connection = borrowed.connection.driver_connection
+            assert isinstance(connection, postgres.Connection)
+            monkeypatch.setattr(postgres, "IDLE", 1)  # the server has heard of 15
+            with connection.pipeline():
+                connection.execute("UPDATE tenants SET name = 'half said'")
+                connection.pgconn.send_flush_request()
+                connection.pgconn.flush()
+                eventually(lambda: not free(near), "it has the lock", within=10)
+                assert look(near) == 0, "ended too early"
+                eventually(lambda: look(near), "it is ended", within=10, every=0.1)
+                eventually(lambda: free(near), "others can lock it", within=10)
+
+    with pytest.raises(psycopg.OperationalError):
+        stand_still()
+    still.dispose()
+
+
+def test_one_that_works_or_has_written_nothing_is_left_alone(
+    near: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "IDLE", 0)
+
+    def work() -> None:
+        with near.session() as session:
+            session.execute(text("UPDATE tenants SET name = 'long'"))
+            session.execute(text("SELECT pg_sleep(1)"))
+
+    with near.session(write=False) as reader, ThreadPoolExecutor() as pool:
+        reader.scalars(select(Tenant.id)).all()
+        working = pool.submit(work)
+        eventually(lambda: not free(near), "it works", within=10)
+        assert look(near) == 0
+        working.result()
+
+
+def look(database: Database) -> int:
+    """How many sessions were ended."""
+    with database.session(write=False) as session:
+        return postgres.end_the_still(session)
 
 
 def free(database: Database) -> bool:

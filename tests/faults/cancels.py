@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import psutil
 
 from tests.databases import ROOT
 from tests.faults.plan import fault
+from tests.faults.stillness import still
 from tests.faults.world import World
 
 SEQUENCES = 10_000
@@ -68,12 +68,9 @@ def frozen(world: World, draw: random.Random) -> float:
     pid = world.pid_of(world.moment(draw, job_id).worker)
     zombie = psutil.Process(world.supervisor_of(pid).pid)
     tree = [zombie.pid, *(process.pid for process in zombie.children(recursive=True))]
-    for number in tree:
-        os.kill(number, signal.SIGSTOP)
-    took = cancel(world, job_id)
-    recorded = world.row(job_id)
-    for number in tree:
-        os.kill(number, signal.SIGCONT)
+    with still(tree):
+        took = cancel(world, job_id)
+        recorded = world.row(job_id)
     world.ends(world.post(iterations=100))
     world.ends(world.post(iterations=100))
     assert world.row(job_id) == recorded

@@ -19,7 +19,7 @@ from tests.faults.world import JOB, World, world
 SHORT: dict[str, Any] = {"heartbeat_seconds": 1, "lease_seconds": 4, "sweep_seconds": 1}
 """In the place of 5, 20 and 5."""
 WORKERS = 3
-"""With a child each: one that was killed needs seconds until it is warm again."""
+"""On a machine each, with a child each: one that was killed takes seconds to be warm again."""
 AT_ONCE = 2
 """Jobs that are not over."""
 
@@ -58,7 +58,9 @@ def loop(kind: Database, count: int, seed: int, *, defaults: bool) -> Tally:
     """So many kills, and what came of them."""
     draw, undisturbed, began = random.Random(f"{seed} kills"), Undisturbed(), time.monotonic()
     settings = {} if defaults else SHORT
-    with world(kind, workers=WORKERS, children=1, **settings) as there:
+    with world(kind, workers=1, children=1, **settings) as there:
+        for _ in range(WORKERS - 1):
+            there.start_warm(**there.elsewhere())
         learn(there, undisturbed)
         tally, jobs = Tally(), list[str]()
         while tally.kills < count:
@@ -90,7 +92,7 @@ def strike(world: World, draw: random.Random, job_id: str, tally: Tally) -> None
         raise
     if victim == "worker":
         world.kill_worker(world.supervisor_of(pid))
-        world.service.start_worker()
+        world.service.start_worker(**world.elsewhere())
     else:
         os.kill(pid, signal.SIGKILL)
     took = world.goes_on(job_id, at, within=90)

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 from sqlalchemy import select
@@ -24,6 +26,16 @@ def thaw(pids: list[int]) -> None:
     for pid in pids:
         if psutil.pid_exists(pid):
             os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def still(pids: list[int]) -> Iterator[None]:
+    """They stand still for a while."""
+    freeze(pids)
+    try:
+        yield
+    finally:
+        thaw(pids)
 
 
 def freeze_inside(world: World, job_id: str, pid: int, within: float = 20) -> None:

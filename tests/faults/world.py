@@ -1,5 +1,6 @@
 """A deployment that faults are brought upon: its processes, its jobs, and ways to get at them."""
 
+import itertools
 import os
 import random
 import signal
@@ -52,6 +53,7 @@ class World:
         self.service = service
         self.ledger = ledger
         self.database = database
+        self.machines = itertools.count(1)
         self.resumed: list[int] = []
         """The iterations at which jobs went on after a fault."""
         self.objects = Path(service.env["FALLLINE_HOME"]) / "objects"
@@ -156,6 +158,23 @@ class World:
         ancestors = {process.pid for process in psutil.Process(pid).parents()}
         (found,) = [process for process in self.service.processes if process.pid in ancestors]
         return found
+
+    def elsewhere(self) -> dict[str, str]:
+        """The environment of a worker on a machine of its own, as far as anybody can tell."""
+        return switched("elsewhere", elsewhere=f"machine {next(self.machines)}")
+
+    def start_warm(self, **env: str) -> Process:
+        """A worker, once its children can train."""
+        worker = self.service.start_worker(**env)
+        eventually(lambda: self.children_of(worker), "it is warm", within=240, every=0.2)
+        return worker
+
+    def children_of(self, worker: Process) -> set[int]:
+        """Its warm children that train."""
+        below = {process.pid for process in psutil.Process(worker.pid).children(recursive=True)}
+        training = select(Worker.pid).where(Worker.pool == "training")
+        with self.database.session(write=False) as session:
+            return below & set(session.scalars(training))
 
     def kill_worker(self, worker: Process) -> None:
         """``kill -9`` of a supervisor and all that it started, at once."""

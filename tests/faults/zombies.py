@@ -16,11 +16,11 @@ import libfaketime
 import psutil
 from sqlalchemy import select
 
-from app.tables import Checkpoint, Job, Worker
+from app.tables import Checkpoint, Job
 from tests.databases import Postgresql
 from tests.faults.plan import fault
 from tests.faults.proxy import Mode, Proxy
-from tests.faults.stillness import freeze, freeze_inside, thaw
+from tests.faults.stillness import freeze_inside, still
 from tests.faults.world import Attempt, World
 from tests.servers import Process, eventually
 
@@ -47,11 +47,10 @@ def freezes(world: World, draw: random.Random, where: str) -> str:
     tree = [zombie.pid, *(p.pid for p in psutil.Process(zombie.pid).children(recursive=True))]
     if where != "anywhere":
         freeze_inside(world, job_id, pid)
-    freeze(tree)
-    took = world.goes_on(job_id, at, within=90)
-    refused = world.metric(REFUSED)
-    was_killed = not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
-    thaw(tree)
+    with still(tree):
+        took = world.goes_on(job_id, at, within=90)
+        refused = world.metric(REFUSED)
+        was_killed = not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
     woken = time.monotonic()
     if was_killed:  # it kept a SQLite database locked, and nothing else would have helped
         stopped = "killed"
@@ -103,8 +102,7 @@ def far_worker(world: World) -> Iterator[Far]:
         database = Proxy(folder / socket, near / socket)
         env["FALLLINE_DATABASE_URL"] = service.database_url.replace(str(near), str(folder))
     try:
-        far = Far(service.start_worker(**env), broker, database)
-        eventually(lambda: children_of(world, far.process), "it is warm", within=240, every=0.2)
+        far = Far(world.start_warm(**env, **world.elsewhere()), broker, database)
         yield far
         broker.tell("pass")
         service.stop(far.process)
@@ -113,13 +111,6 @@ def far_worker(world: World) -> Iterator[Far]:
             if proxy is not None:
                 proxy.close()
         shutil.rmtree(folder)
-
-
-def children_of(world: World, supervisor: Process) -> set[int]:
-    """Its warm children that train."""
-    below = {p.pid for p in psutil.Process(supervisor.pid).children(recursive=True)}
-    with world.database.session(write=False) as session:
-        return below & set(session.scalars(select(Worker.pid).where(Worker.pool == "training")))
 
 
 def at_far(world: World, draw: random.Random, far: Far) -> tuple[str, Attempt]:
@@ -239,8 +230,8 @@ def look(world: World, written: dict[str, float], named: set[str]) -> None:
 def clocks_off(world: World, draw: random.Random) -> str:
     service = world.service
     right = service.processes[-1]
-    off = [service.start_worker(**clock_off(by)) for by in ("+3600", "-3600")]
-    eventually(lambda: all(children_of(world, w) for w in off), "warm", within=240, every=0.2)
+    for by in ("+3600", "-3600"):
+        world.start_warm(**clock_off(by), **world.elsewhere())
     service.stop(right)
     long = [world.post(iterations=12_000) for _ in range(2)]
     for job_id in long:

@@ -104,6 +104,13 @@ def parent_of(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("PPid:"))
 
 
+@switch("worker.process")
+def elsewhere(process: ModuleType) -> None:
+    """A worker is on a machine of its own: only leases tell others that it is gone."""
+    here = os.environ["FALLLINE_SWITCH_ELSEWHERE"]
+    vars(process)["place"] = lambda: here
+
+
 class Turned(importlib.abc.Loader):
     """Loads a module as its own loader does, then turns the switch."""
 
