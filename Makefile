@@ -57,6 +57,7 @@ fuzz: $(VENV)/.dev ## Try the HTTP contract with 10 000 requests that differ eve
 faults: $(VENV)/.dev ## Bring about what may go wrong, on real processes: SEED=n, F="F1 F8", DATABASE=sqlite
 	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
 	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(F)
+	$(if $(F),,@$(BIN)/pytest tests/faults/bite.py)
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what the linter can

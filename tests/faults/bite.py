@@ -1,6 +1,6 @@
 """The harness notices what is missing: without the fence, or without the sweeper, it fails.
 
-pytest tests/faults/bite.py
+``make faults`` ends with it; alone: pytest tests/faults/bite.py
 """
 
 import random

@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import select
 
 from app.config import Settings
+from app.db import clock
 from app.services import quotas
+from app.services.workers import SILENCE
 from app.storage import LOCK
 from app.tables import HELD, Checkpoint, Job, ModelVersion, Worker
 from tests.faults.world import JOB, World
@@ -126,7 +128,17 @@ def quiet(world: World) -> None:
         ]
 
     eventually(lambda: not orphans(), f"no orphans are left: {orphans()}", within=10)
+    eventually(lambda: seen(world) <= pids(world), "dead workers are silent", within=30)
+
+
+def pids(world: World) -> set[int]:
+    """Of all that lives."""
+    return {process.pid for process in world.service.tree()}
+
+
+def seen(world: World) -> set[int]:
+    """Of the workers that somebody keeps fresh; those of a machine that is gone are forgotten
+    only after an hour."""
+    query = select(Worker.pid).where(Worker.seen_at > clock(-SILENCE))
     with world.database.session(write=False) as session:
-        pids = set(session.scalars(select(Worker.pid)))
-    alive = {process.pid for process in world.service.tree()}
-    eventually(lambda: pids <= alive, "dead workers are forgotten", within=30)
+        return set(session.scalars(query))
