@@ -1,11 +1,9 @@
 """What nobody needs is removed, and nothing else."""
 
-import fcntl
 import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -14,12 +12,13 @@ from app.config import Settings
 from app.db import Database
 from app.ids import new_id
 from app.services import jobs
+from app.services.models import add_version
 from app.storage import LOCK
-from app.tables import Checkpoint, Job, Tenant
+from app.tables import Checkpoint, Dataset, Job, Tenant
 from tests.worker.conftest import MakeJob
 from worker.child import Child
 from worker.housekeeping import Housekeeper
-from worker.retention import KEPT_AFTER_THE_END
+from worker.retention import JOBS, KEPT_AFTER_THE_END, thin
 
 NO_TIME = 1e-9
 """Hours, or days."""
@@ -30,11 +29,11 @@ def keeper_of(child: Child, **settings: float) -> Housekeeper:
     return Housekeeper(Settings(**given), child.database)
 
 
-def round_of(keeper: Housekeeper) -> None:
+def round_of(keeper: Housekeeper, hours_later: float = 0.0) -> None:
     """All of it, in as many steps as it takes."""
     keeper.rest_until = 0.0
     while not keeper.rest_until:
-        keeper.tidy()
+        keeper.go_on(time.time() + 3600 * hours_later)
 
 
 def files(child: Child) -> set[str]:
@@ -81,18 +80,58 @@ def test_the_checkpoints_of_a_job_that_has_ended_are_thinned_and_then_expire(
     assert len(files(child)) == 12 + 12 + KEPT_AFTER_THE_END
 
 
+@pytest.mark.parametrize(
+    ("count", "days", "left"), [(1, 40, 0), (KEPT_AFTER_THE_END + 1, 2, KEPT_AFTER_THE_END)]
+)
 def test_many_jobs_are_gone_through_in_one_round(
+    count: int, days: int, left: int, child: Child, saved: Callable[..., str]
+) -> None:
+    for _ in range(JOBS + 1):
+        saved(count, days=days)
+    round_of(keeper_of(child))
+    assert len(files(child)) == (JOBS + 1) * left
+
+
+def test_what_is_not_committed_removes_no_file(
     child: Child, rows: Database, saved: Callable[..., str]
 ) -> None:
-    for _ in range(45):
-        saved(1, days=40)
-    round_of(keeper_of(child))
-    assert files(child) == set()
+    job_id = saved(12)
+
+    def in_vain() -> None:
+        with rows.session() as session:
+            thin(session, child.storage, job_id, 5)
+            jobs.delete(session, child.storage, job_id)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        in_vain()
+    assert len(kept(rows, job_id)) == len(files(child)) == 12
 
 
-def test_orphans_are_removed_once_they_are_old(child: Child, saved: Callable[..., str]) -> None:
-    saved(2)
+@pytest.fixture
+def dataset(child: Child, rows: Database, make_job: MakeJob) -> str:
+    """Where the file of a data set lies."""
+    make_job()
+    with child.storage.draft("dataset") as draft, rows.session() as session:
+        draft.file.write(b"arrays")
+        stored = draft.sealed()
+        draft.keep(stored)
+        tenant_id = session.scalars(select(Tenant.id)).one()
+        given = {"name": "d", "target": "t", "rows": 1, "schema": {}, "source": {}}
+        more = {"statistics": {}, "tenant_id": tenant_id, **stored._asdict()}
+        session.add(Dataset(id=new_id("ds"), **given, **more))
+    return stored.location
+
+
+def test_orphans_are_removed_once_they_are_old(
+    child: Child, rows: Database, saved: Callable[..., str], dataset: str
+) -> None:
+    job_id = saved(2)
+    with rows.session() as session:
+        add_version(session, session.get_one(Job, job_id), child.storage.put("model", b"weights"))
+    child.storage.lock("dataset").close()
     named = files(child)
+    assert {name.split("/")[0] for name in named} == {"ckpt", "dataset", "model"}
     child.storage.put("ckpt", b"its worker died before the commit")
     child.storage.put("model", b"and so did this one's")
     for name in (
@@ -104,12 +143,18 @@ def test_orphans_are_removed_once_they_are_old(child: Child, saved: Callable[...
         (child.storage.root / name).parent.mkdir(parents=True, exist_ok=True)
         (child.storage.root / name).write_bytes(b"left by somebody who died")
     everything = files(child)
-    round_of(keeper_of(child))
+    keeper = keeper_of(child)
+    round_of(keeper, hours_later=5.9)
     assert files(child) == everything
-    keeper = keeper_of(child, orphans_kept_hours=NO_TIME)
-    round_of(keeper)
+    round_of(keeper, hours_later=6.1)
     assert files(child) == named
     assert keeper.orphans == 6
+    assert (child.storage.root / "dataset" / LOCK).exists()
+
+
+def test_a_data_set_that_has_come_again_just_now_stays(child: Child, dataset: str) -> None:
+    keeper_of(child).remove(dataset)
+    assert dataset in files(child)
 
 
 def test_a_second_name_is_as_young_as_its_link(child: Child, saved: Callable[..., str]) -> None:
@@ -124,13 +169,25 @@ def test_a_second_name_is_as_young_as_its_link(child: Child, saved: Callable[...
 
 def test_one_keeps_house_at_a_time(child: Child) -> None:
     child.storage.put("ckpt", b"an orphan")
+    time.sleep(0.02)  # the clock of files goes in steps
     keeper = keeper_of(child, orphans_kept_hours=NO_TIME)
-    with (child.storage.root / LOCK).open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with child.storage.turn() as now:
+        assert now is not None
         keeper.tidy()
         assert len(files(child)) == 1
-    round_of(keeper)
+    while not keeper.rest_until:
+        keeper.tidy()
     assert files(child) == set()
+
+
+def test_it_rests_between_two_rounds(child: Child) -> None:
+    keeper = keeper_of(child, orphans_kept_hours=NO_TIME)
+    while not keeper.rest_until:
+        keeper.tidy()
+    child.storage.put("ckpt", b"an orphan")
+    time.sleep(0.02)
+    keeper.tidy()
+    assert len(files(child)) == 1
 
 
 def test_a_step_is_short_and_goes_on_where_the_last_one_ended(
@@ -139,6 +196,7 @@ def test_a_step_is_short_and_goes_on_where_the_last_one_ended(
     monkeypatch.setattr("worker.housekeeping.STEP", 0.0)
     for _ in range(40):
         child.storage.put("ckpt", b"an orphan")
+    time.sleep(0.02)
     keeper = keeper_of(child, orphans_kept_hours=NO_TIME)
     left = []
     while not keeper.rest_until:
@@ -173,14 +231,21 @@ def test_a_deletion_whose_process_died_is_made_up_for(
         jobs.delete(session, child.storage, job_id)
         session.info["after_commit"].clear()  # as far as it came
     assert len(files(child)) == 5
-    round_of(keeper_of(child, orphans_kept_hours=NO_TIME))
+    round_of(keeper_of(child), hours_later=6.1)
     assert files(child) == set()
 
 
-def test_the_age_of_files_is_judged_by_their_own_clock(child: Child, tmp_path: Path) -> None:
+def test_the_age_of_files_is_judged_by_their_own_clock(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with child.storage.turn():
+        pass
+    os.utime(child.storage.root / LOCK, (1, 1))
+    right = time.time()
+    monkeypatch.setattr(time, "time", lambda: right + 3600)
     with child.storage.turn() as now:
         assert now is not None
-        assert abs(now - time.time()) < 5
+        assert abs(now - right) < 60
 
 
 def test_a_running_job_is_left_alone(

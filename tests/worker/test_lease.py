@@ -1,11 +1,14 @@
 """A lease, as its holder knows it: by its own monotonic clock, from when it asked."""
 
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from app.db import Database
 from app.tables import Job, JobState
@@ -14,10 +17,11 @@ from tests.worker.conftest import MakeJob
 from training.course import follow
 from training.data import load
 from training.numerics import Numerics
+from training.run import Block
 from worker.child import Child
 from worker.course import legs_of
 from worker.fence import Lost
-from worker.job import claim_next, give_back
+from worker.job import claim_next, give_back, train_next
 from worker.lease import SAFE, Heartbeat
 from worker.recorder import Entry, Recorder
 from worker.sink import Sink
@@ -52,6 +56,55 @@ def test_a_heartbeat_makes_it_hold_again(child: Child, claimed: Job) -> None:
         assert heartbeat.holds
 
 
+@contextmanager
+def nobody_else_writes(rows: Database) -> Iterator[None]:
+    """The answer to whoever asks meanwhile is late."""
+    with rows.session() as session:
+        connection = session.connection()  # SQLite's is locked with that
+        if rows.file is None:
+            connection.execute(text("LOCK TABLE jobs IN EXCLUSIVE MODE"))
+        yield
+
+
+def test_a_heartbeat_that_is_answered_late_holds_from_when_it_was_asked_for(
+    child: Child, claimed: Job, rows: Database
+) -> None:
+    often = quick(child, heartbeat_seconds=0.05)
+    with Heartbeat(often, claimed, time.monotonic() - 100) as heartbeat, nobody_else_writes(rows):
+        time.sleep(1)
+        heartbeat.ended.set()  # no other follows
+        freed = time.monotonic()
+    assert heartbeat.holds
+    assert heartbeat.renewed_at < freed
+
+
+def test_a_block_that_is_answered_late_makes_it_hold_from_when_it_was_sent(
+    child: Child, claimed: Job, rows: Database
+) -> None:
+    heartbeat, block, recorder = begun(child, claimed)
+    with Sink(recorder, heartbeat) as sink:
+        with nobody_else_writes(rows):
+            sink.put(Entry(block))
+            time.sleep(1)
+            freed = time.monotonic()
+        sink.flush()
+    assert heartbeat.began < heartbeat.renewed_at < freed
+
+
+def test_a_claim_that_is_answered_late_holds_from_when_it_was_asked_for(
+    child: Child, rows: Database, make_job: MakeJob, job_row: Callable[[str], Job]
+) -> None:
+    job_id, lease = make_job(), 2.0
+    hasty = quick(child, lease_seconds=lease, heartbeat_seconds=60, stall_seconds=1)
+    with ThreadPoolExecutor(1) as pool:
+        with nobody_else_writes(rows):
+            trained = pool.submit(train_next, hasty)
+            time.sleep(SAFE * lease + 0.5)
+        assert trained.result()
+    row = job_row(job_id)
+    assert (row.state, row.attempts, row.iteration) == (JobState.RUNNING, 1, 0)
+
+
 def test_who_waits_hears_that_it_is_another_s(child: Child, claimed: Job, rows: Database) -> None:
     with rows.session() as session:
         session.execute(update(Job).values(fence=Job.fence + 1))
@@ -67,22 +120,31 @@ def test_while_the_database_is_away_nothing_stalls(
     nowhere = replace(often, database=Database(f"sqlite:///{tmp_path}/no/such/folder"))
     with Heartbeat(nowhere, claimed) as waiting, Heartbeat(often, claimed) as hanging:
         eventually(lambda: hanging.stalled, "it stalls where the database answers", within=5)
+        eventually(lambda: not hanging.thread.is_alive(), "the lease is left to expire")
         time.sleep(1)
         assert not waiting.stalled
 
 
 def test_no_file_is_written_under_a_lease_that_may_have_run_out(child: Child, claimed: Job) -> None:
-    legs, numerics = legs_of(child, claimed), Numerics.on("cpu")
-    data = load(legs[-1].plan, numerics)
-    heartbeat = Heartbeat(child, claimed, time.monotonic() - 100)
-    recorder = Recorder(child, claimed, legs, data, None, heartbeat.running_seconds)
+    heartbeat, block, recorder = begun(child, claimed, time.monotonic() - 100)
     with Sink(recorder, heartbeat) as sink:
-        sink.put(Entry(next(follow(legs, data, numerics)), save=True))
+        sink.put(Entry(block, save=True))
         time.sleep(0.5)
         assert not files(child)
         heartbeat.renewed(time.monotonic())
         sink.flush()
         assert files(child)
+
+
+def begun(
+    child: Child, claimed: Job, since: float | None = None
+) -> tuple[Heartbeat, Block, Recorder]:
+    """The first block of an attempt, computed, and a heart that does not beat."""
+    legs, numerics = legs_of(child, claimed), Numerics.on("cpu")
+    data = load(legs[-1].plan, numerics)
+    heartbeat = Heartbeat(child, claimed, since)
+    recorder = Recorder(child, claimed, legs, data, None, heartbeat.running_seconds)
+    return heartbeat, next(follow(legs, data, numerics)), recorder
 
 
 def files(child: Child) -> list[Path]:
