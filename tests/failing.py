@@ -15,21 +15,21 @@ import pytest
 
 
 class Calls:
-    """Counts calls that change files; number ``fails`` raises ``code`` and is ``failed``."""
+    """``made``: calls that change files; number ``fails`` raises ``code`` and is ``failed``."""
 
     def __init__(self, root: Path, fails: int, code: int) -> None:
         self.root = root
         self.fails = fails
         self.code = code
-        self.count = 0
+        self.made = list[str]()
         self.failed: str | None = None
 
     def due(self, name: str) -> bool:
         """One more; whether it is the one that fails."""
-        self.count += 1
-        if self.count == self.fails:
+        self.made.append(name)
+        if len(self.made) == self.fails:
             self.failed = name
-        return self.count == self.fails
+        return len(self.made) == self.fails
 
     def error(self) -> OSError:
         return OSError(self.code, os.strerror(self.code))
@@ -77,7 +77,8 @@ class Written(io.FileIO):
 
 @contextmanager
 def failing(root: Path, n: int, code: int = errno.ENOSPC) -> Iterator[Calls]:
-    """The n-th call under a folder fails, of: mkdir, open, write, fsync, rename, link."""
+    """The n-th call under a folder fails, of: mkdir, open, write, fsync, rename, link; with 0
+    none does."""
     calls = Calls(root, n, code)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("mkdir", "fsync", "rename", "link"):

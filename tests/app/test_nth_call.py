@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,33 @@ def draft(storage: Storage) -> None:
     with storage.draft("dataset") as draft:
         draft.file.write(CONTENT)
         draft.keep(draft.sealed())
+
+
+FOLDER, FILE, NAMED = ["mkdir", "fsync"], ["open", "write", "fsync"], ["rename", "fsync"]
+
+
+@pytest.mark.parametrize(
+    ("work", "order"),
+    [
+        (put, [*3 * FOLDER, *FILE, *NAMED]),
+        (draft, [*2 * FOLDER, *FILE, *FOLDER, *NAMED]),
+    ],
+)
+def test_all_of_it_is_on_the_disk_before_the_next_depends_on_it(
+    work: Callable[[Storage], None], order: list[str], tmp_path: Path
+) -> None:
+    storage = Storage(tmp_path / "objects")
+    with failing(storage.root, 0) as calls:
+        work(storage)
+    assert [name for name, _ in groupby(calls.made)] == order
+
+
+def test_a_second_name_is_on_the_disk_when_it_is_given(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    stored = storage.put("ckpt", CONTENT)
+    with failing(storage.root, 0) as calls:
+        storage.share("model", stored.location)
+    assert calls.made == [*2 * FOLDER, "link", "fsync"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])

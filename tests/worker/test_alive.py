@@ -3,8 +3,16 @@
 import subprocess
 import sys
 
+from sqlalchemy import update
+
+from app.db import Database, clock
+from app.ids import new_id
+from app.services.workers import SILENCE
+from app.tables import Worker
 from tests.databases import ROOT
 from tests.service import Service
+from worker.alive import POOLS, missing
+from worker.process import place
 
 
 def asked(service: Service, **env: str) -> subprocess.CompletedProcess[str]:
@@ -35,3 +43,20 @@ def test_without_a_database_it_says_that(api: Service) -> None:
     answer = asked(api, FALLLINE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     assert answer.returncode == 1
     assert answer.stderr == "the database does not answer: OperationalError\n"
+
+
+def test_a_worker_counts_where_it_runs_and_as_long_as_it_is_seen(rows: Database) -> None:
+    def worker(pool: str) -> Worker:
+        here = {"supervisor": "sup", "place": place(), "pid": 1, "device": "cpu"}
+        return Worker(id=new_id("wrk"), pool=pool, **here)
+
+    with rows.session() as session:
+        session.add(worker("training"))
+    assert missing(rows) == {"interactive"}
+    with rows.session() as session:
+        session.add(worker("interactive"))
+    assert missing(rows) == set()
+    for change in ({"seen_at": clock(-SILENCE - 1)}, {"seen_at": clock(), "place": "elsewhere"}):
+        with rows.session() as session:
+            session.execute(update(Worker).values(change))
+        assert missing(rows) == POOLS

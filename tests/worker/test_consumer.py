@@ -6,12 +6,16 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import queue
+from app.db import Database
 from app.queue import TRAINING
+from app.services import counters
 from app.services.counters import DROPPED
 from app.tables import Worker
 from tests.servers import Redis, eventually
@@ -137,6 +141,27 @@ def test_what_is_thrown_away_is_counted_and_ends_no_process(
     name = f'fallline_{DROPPED.name}_total{{pool="training"}} 4.0'
     eventually(lambda: name in service.http.get("/metrics").text, "four are counted", within=30)
     assert {process.pid for process in service.tree()} == before
+
+
+def test_what_is_thrown_away_is_counted_once_however_often_the_database_is_asked(
+    child: Child, tmp_path: Path
+) -> None:
+    supervisor = Supervisor(child.settings)
+    there, training = supervisor.database, supervisor.pools[0]
+    training.pipe = pipe()
+    os.write(training.pipe[1], b"...")
+    supervisor.database = Database(f"sqlite:///{tmp_path}/no/such/folder")
+    with pytest.raises(SQLAlchemyError):
+        supervisor.count_dropped()
+    supervisor.database = there
+    os.write(training.pipe[1], b".")
+    for _ in range(3):
+        supervisor.count_dropped()
+    with there.session(write=False) as session:
+        assert counters.read(session)[DROPPED.name, "training"] == 4
+    for end in training.pipe:
+        os.close(end)
+    there.dispose()
 
 
 def test_while_the_broker_is_away_no_consumer_is_thought_deaf(

@@ -28,6 +28,9 @@ def test_a_claim_raises_the_fence_and_names_the_worker(
     assert (row.state, row.fence, row.worker) == (JobState.RUNNING, 1, child.id)
     assert claimed.fence == 1
     assert row.lease_expires_at is not None
+    assert row.attempt_started_at is not None
+    lease = (row.lease_expires_at - row.attempt_started_at).total_seconds()
+    assert lease == pytest.approx(child.settings.lease_seconds, abs=1)
     assert claim_next(child) is None
 
 

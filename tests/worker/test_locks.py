@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -132,7 +133,7 @@ def test_postgresql_has_no_such_lock() -> None:
     assert WriteLock(None).held_for(0.0) is None
 
 
-WHO = {
+WHO: dict[str, dict[str, Any]] = {
     "a worker": {"place": place(), "supervisor": "sup_other"},
     "nobody of ours": {"place": place(), "pid": 1},
     "another machine's number": {"place": "elsewhere"},
@@ -149,9 +150,10 @@ def test_a_worker_that_keeps_it_locked_is_killed_and_nobody_else(
     assert supervisor.database.file is not None
 
     def enter(pid: int) -> None:
-        row = {"id": new_id("wrk"), "pid": pid, "pool": "training", "device": "cpu"}
+        row: dict[str, Any] = {"id": new_id("wrk"), "pid": pid, "pool": "training", "device": "cpu"}
+        row |= {"supervisor": supervisor.id} | WHO[who]
         with supervisor.database.session() as session:
-            session.add(Worker(**{"supervisor": supervisor.id} | row | WHO[who]))
+            session.add(Worker(**row))
 
     with holding(supervisor.database.file, enter) as process:
         for _ in range(2):

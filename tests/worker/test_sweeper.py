@@ -4,19 +4,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from app.db import Database
-from app.tables import Job, JobState, Worker
+from app import queue
+from app.db import Database, clock
+from app.ids import new_id
+from app.tables import Job, JobState, Task, TaskState, Tenant, Worker
+from tests.servers import Redis
 from tests.worker.conftest import MakeJob
 from worker.child import Child
+from worker.fence import claim
 from worker.job import claim_next
 from worker.process import place
 from worker.supervisor import Supervisor
-from worker.sweeper import Sweeper, requeue
+from worker.sweeper import Sweeper, requeue, requeue_tasks
 
 ReadJob = Callable[[str], Job]
 
@@ -84,29 +89,169 @@ def test_who_stood_still_has_not_seen_the_database_answer(
     assert job_row(job_id).state == JobState.RUNNING
 
 
-def test_a_worker_is_not_killed_for_a_lease_that_ran_out_while_the_database_was_away(
-    child: Child, make_job: MakeJob, expire: Callable[[str], None]
+def test_who_is_looked_after_is_left_to_that_for_a_lease_more(
+    sweeper: Sweeper,
+    child: Child,
+    rows: Database,
+    make_job: MakeJob,
+    job_row: ReadJob,
+    expire: Callable[[str], None],
 ) -> None:
-    supervisor = Supervisor(child.settings)
+    job_id = make_job()
+    claim_next(child)
+    enter(child, supervisor="sup_other", pid=1)
+    expire(job_id)
+    sweeper.expire()
+    assert job_row(job_id).state == JobState.RUNNING
+    with rows.session() as session:
+        long_ago = clock(-child.settings.lease_seconds - 1)
+        session.execute(update(Job).values(lease_expires_at=long_ago))
+    sweeper.expire()
+    assert job_row(job_id).state == JobState.QUEUED
+
+
+def enter(child: Child, supervisor: str, pid: int) -> None:
+    """The worker is known, and was seen just now."""
+    here = {"place": place(), "pid": pid, "pool": "training", "device": "cpu"}
+    with child.database.session() as session:
+        session.add(Worker(id=child.id, supervisor=supervisor, **here))
+
+
+@pytest.fixture
+def supervisor(child: Child) -> Iterator[Supervisor]:
+    made = Supervisor(child.settings)
+    made.sweeper.answering_since = time.monotonic() - 1000
+    yield made
+    made.database.dispose()
+
+
+@pytest.fixture
+def asleep() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        job_id = make_job()
-        claim_next(child)
-        expire(job_id)
-        with child.database.session() as session:
-            here = {"place": place(), "pid": process.pid, "pool": "training", "device": "cpu"}
-            session.add(Worker(id=child.id, supervisor=supervisor.id, **here))
-        supervisor.sweeper.blind()
-        supervisor.kill_the_hung()
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.2)
-        supervisor.sweeper.answering_since = time.monotonic() - 1000
-        supervisor.kill_the_hung()
-        assert process.wait(10) == -signal.SIGKILL
-    finally:
-        process.kill()
-        process.communicate()
-        supervisor.database.dispose()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def lives_on(process: subprocess.Popen[bytes]) -> bool:
+    """Nobody kills it."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.2)
+    return True
+
+
+def test_a_worker_is_not_killed_for_a_lease_that_ran_out_while_the_database_was_away(
+    supervisor: Supervisor,
+    asleep: subprocess.Popen[bytes],
+    child: Child,
+    make_job: MakeJob,
+    expire: Callable[[str], None],
+) -> None:
+    job_id = make_job()
+    claim_next(child)
+    expire(job_id)
+    enter(child, supervisor.id, asleep.pid)
+    supervisor.sweeper.blind()
+    supervisor.kill_the_hung()
+    assert lives_on(asleep)
+    supervisor.sweeper.answering_since = time.monotonic() - 1000
+    supervisor.kill_the_hung()
+    assert asleep.wait(10) == -signal.SIGKILL
+
+
+def test_a_worker_is_not_killed_while_its_lease_holds_nor_by_another_supervisor(
+    supervisor: Supervisor,
+    asleep: subprocess.Popen[bytes],
+    child: Child,
+    make_job: MakeJob,
+    expire: Callable[[str], None],
+) -> None:
+    job_id = make_job()
+    claim_next(child)
+    enter(child, supervisor.id, asleep.pid)
+    supervisor.kill_the_hung()
+    assert lives_on(asleep)
+    with child.database.session() as session:
+        session.execute(update(Worker).values(supervisor="sup_other"))
+    expire(job_id)
+    supervisor.kill_the_hung()
+    assert lives_on(asleep)
+
+
+@pytest.fixture
+def ask(rows: Database, make_job: MakeJob) -> Callable[..., str]:
+    """A question; keywords are columns."""
+
+    def make(**columns: Any) -> str:
+        job_id, task_id = make_job(state=JobState.SUCCEEDED), new_id("task")
+        with rows.session() as session:
+            tenant_id = session.scalars(select(Tenant.id)).one()
+            asked = {"arguments": {"kind": "verification"}, "request_id": "req_test"}
+            whose = {"id": task_id, "job_id": job_id, "tenant_id": tenant_id}
+            session.add(Task(**whose, **asked, **columns))
+        return task_id
+
+    return make
+
+
+def test_a_worker_is_not_killed_for_a_question_that_it_has_answered(
+    supervisor: Supervisor,
+    asleep: subprocess.Popen[bytes],
+    child: Child,
+    ask: Callable[..., str],
+) -> None:
+    ask(state=TaskState.SUCCEEDED, worker=child.id, lease_expires_at=clock(-1.0))
+    enter(child, supervisor.id, asleep.pid)
+    supervisor.kill_the_hung()
+    assert lives_on(asleep)
+
+
+def test_a_question_whose_worker_died_is_asked_again_once(
+    rows: Database, ask: Callable[..., str]
+) -> None:
+    task_id, seen = ask(), []
+    for _ in range(2):
+        with rows.session() as session:
+            claim(session, Task, [Task.id], "wrk_x", 20.0)
+        with rows.session() as session:
+            assert requeue_tasks(session, Task.worker == "wrk_x") == 1
+            task = session.get_one(Task, task_id)
+            seen.append((task.state, task.error and task.error["code"]))
+    assert seen == [(TaskState.QUEUED, None), (TaskState.FAILED, "worker_lost")]
+
+
+def test_what_is_old_is_forgotten_and_nothing_else(
+    sweeper: Sweeper, child: Child, rows: Database, ask: Callable[..., str]
+) -> None:
+    old = ask(state=TaskState.SUCCEEDED, finished_at=clock(-3660.0))
+    young, waiting = ask(state=TaskState.SUCCEEDED, finished_at=clock(-3540.0)), ask()
+    enter(child, supervisor="sup_other", pid=1)
+    for age, workers in ((-3540.0, 1), (-3660.0, 0)):
+        with rows.session() as session:
+            session.execute(update(Worker).values(seen_at=clock(age)))
+        sweeper.sweep()
+        with rows.session(write=False) as session:
+            assert len(session.scalars(select(Worker.id)).all()) == workers
+            assert {*session.scalars(select(Task.id))} == {young, waiting} != {old}
+
+
+def test_there_is_a_bell_as_long_as_something_waits_and_not_more_than_that(
+    sweeper: Sweeper, make_job: MakeJob, ask: Callable[..., str], broker: Redis
+) -> None:
+    def bells() -> tuple[int | None, int | None]:
+        sweeper.ring()
+        sweeper.ring()
+        return queue.bells(queue.TRAINING), queue.bells(queue.INTERACTIVE)
+
+    assert bells() == (0, 0)
+    make_job()
+    assert bells() == (1, 0)
+    ask()
+    assert bells() == (1, 1)
+    with broker.client() as client:
+        client.flushall()
+    assert bells() == (1, 1)
 
 
 def died(rows: Database, child: Child, job_id: str, iteration: int) -> None:
