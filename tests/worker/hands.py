@@ -5,7 +5,9 @@ an engine of one line (``model.walked``), which depends on all that was before a
 """
 
 import torch
+from sqlalchemy import select
 
+from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
 from tests.specifications import ONE_WEIGHT
 from tests.worker.model import LIMIT, walked
@@ -43,7 +45,7 @@ class Attempt:
         self.recorder = Recorder(self.child, self.job, legs, DATA, start, lambda: 1.0)
         self.at = start.iteration if start else 0
         self.x = float(start.state.parameters) if start else 0.0
-        self.spool, self.over = [], False
+        self.spool, self.over, self.told_to_rest = [], False, False
 
     def compute(self, steps: int, *, save: bool) -> None:
         """The next block, which waits for the database then."""
@@ -68,11 +70,23 @@ class Attempt:
         assert self.recorder is not None
         prepared = self.spool.pop(0)
         try:
-            self.recorder.commit(prepared)
+            for _ in range(1 + twice):
+                self.recorder.commit(prepared)
         except Intervened:
             self.job = seen_again(self.child, self.job)
             self.follow(legs_of(self.child, self.job), self.recorder.durable)
             raise
-        if twice:
-            self.recorder.commit(prepared)
+        finally:
+            self.a_row_names_what_is_left_of(prepared)
         return prepared
+
+    def a_row_names_what_is_left_of(self, prepared: Prepared) -> None:
+        """And nothing is left of what was refused."""
+        if prepared.checkpoint is None:
+            return
+        location = prepared.checkpoint["location"]
+        with self.child.database.session(write=False) as session:
+            named = session.scalar(
+                select(CheckpointRow.id).where(CheckpointRow.location == location)
+            )
+        assert (self.child.storage.root / location).exists() == (named is not None)

@@ -26,7 +26,7 @@ from app.services import changes, control, descent, jobs
 from app.storage import Storage
 from app.tables import HELD, TERMINAL, Checkpoint, Event, Job, JobState, MetricChunk, Tenant, Worker
 from tests.worker.hands import PLANS, Attempt
-from tests.worker.model import LIMIT, Model
+from tests.worker.model import LIMIT, Model, spoken
 from training.check import Limits
 from worker.child import Child
 from worker.fence import Lost, write
@@ -38,7 +38,8 @@ from worker.sweeper import Sweeper
 SOME = st.integers(0, 3)
 BLOCKS = st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=3)
 """How many iterations each, and whether the state is saved."""
-THEN = st.sampled_from(["write", "write", "write twice", "wait", "drain"])
+THEN = st.sampled_from(["write", "write", "write twice", "wait", "drain", "drain twice"])
+TROUBLE = st.sampled_from(["death", "death", "silence", "late", "long ago"])
 
 
 class Life(RuleBasedStateMachine):
@@ -79,22 +80,29 @@ class Life(RuleBasedStateMachine):
             session.add(Worker(id=child.id, **row))
         return child
 
-    @rule(
-        number=SOME,
-        what=st.sampled_from(["death", "death", "silence", "late", "long ago"]),
-        seen=st.booleans(),
-    )
-    def trouble(self, number: int, what: str, seen: bool) -> None:
+    @rule(number=SOME, what=TROUBLE, then=st.sampled_from(["nothing", "blind sweep", "sweep"]))
+    def trouble(self, number: int, what: str, then: str) -> None:
         """For who trains a job, or trained it once; a sweep may follow at once."""
+        self.befalls(self.attempt(number), what)
+        if then != "nothing":
+            self.put_right(blind=then == "blind sweep")
+
+    @rule(number=SOME, what=TROUBLE, blocks=BLOCKS, then=THEN)
+    def taken_over(self, number: int, what: str, blocks: list[tuple[int, bool]], then: str) -> None:
+        """Somebody else has the job, and who had it goes on."""
         attempt = self.attempt(number)
+        self.befalls(attempt, what)
+        self.put_right(blind=False)
+        self.bell(number)
+        self.train(attempt, blocks, then)
+
+    def befalls(self, attempt: Attempt, what: str) -> None:
         if what == "death":
             self.worker_dies(attempt.child)
         elif what == "silence":
             self.nobody_looks_after(attempt.child)
         else:
             self.lease_ends(attempt.job.id, long_ago=what == "long ago")
-        if seen:
-            self.put_right(blind=False)
 
     def worker_dies(self, dead: Child) -> None:
         """Its supervisor sees it, takes back what it had, and there is a new one."""
@@ -150,6 +158,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(priority=st.integers(0, 2))
     def create(self, priority: int) -> None:
+        """Few, so that much happens to each."""
+        if sum(not model.over for model in self.models.values()) == 2:
+            return
         with self.rows.session(self.tenant) as session:
             job_id = jobs.create(session, PLANS[priority], "req_test").id
         self.models[job_id] = Model(priority)
@@ -225,7 +236,7 @@ class Life(RuleBasedStateMachine):
         before = len(self.attempts)
         self.bell(number)
         if len(self.attempts) > before:
-            self.train(0, blocks, then)
+            self.train(self.attempts[-1], blocks, then)
 
     def bell(self, number: int) -> None:
         """However often it rings: a job is claimed once."""
@@ -248,18 +259,17 @@ class Life(RuleBasedStateMachine):
     @rule(number=SOME, blocks=BLOCKS, then=THEN)
     def goes_on(self, number: int, blocks: list[tuple[int, bool]], then: str) -> None:
         """Who has a job, or thinks so, trains."""
-        self.train(number, blocks, then)
+        self.train(self.attempt(number), blocks, then)
 
-    def train(self, number: int, blocks: list[tuple[int, bool]], then: str) -> None:
+    def train(self, attempt: Attempt, blocks: list[tuple[int, bool]], then: str) -> None:
         """Blocks are computed and written; the last of them may wait in the spool."""
-        attempt = self.attempt(number)
         for left, (steps, save) in reversed([*enumerate(reversed(blocks))]):
-            if then == "drain" and not left:
+            if then.startswith("drain") and not left:
                 attempt.child.draining.set()
             self.compute(attempt, steps, save=save)
             attempt.child.draining.clear()
             if left or then != "wait":
-                self.write(attempt, twice=then == "write twice")
+                self.write(attempt, twice=then.endswith("twice"))
 
     def compute(self, attempt: Attempt, steps: int, *, save: bool) -> None:
         """A block more, which is not written yet."""
@@ -273,7 +283,9 @@ class Life(RuleBasedStateMachine):
                 self.models[attempt.job.id].log.append("resumed")
                 self.models[attempt.job.id].lease = "valid"
         if not attempt.over:
+            told_to_rest = attempt.told_to_rest
             attempt.compute(steps, save=save)
+            assert told_to_rest <= attempt.over
 
     @rule(number=SOME, what=st.sampled_from(["write", "beat", "beat", "fail"]))
     def late(self, number: int, what: str) -> None:
@@ -308,6 +320,7 @@ class Life(RuleBasedStateMachine):
         if prepared.end:
             model.attempts -= prepared.end.arrow == "release"
             model.take(prepared.end.arrow)
+        attempt.told_to_rest = model.state == JobState.PAUSING
 
     def beat(self, attempt: Attempt) -> None:
         """The lease is renewed, if it is still ours."""
@@ -379,12 +392,5 @@ class Life(RuleBasedStateMachine):
                 log = told.setdefault(event.job_id, [])
                 last = event.data.get("state") in TERMINAL
                 assert event.sequence == len(log) + 1 + event.iteration + last
-                log.append(spoken(event))
+                log.append(spoken(event.type, event.data))
         assert told == {job_id: model.log for job_id, model in self.models.items()}
-
-
-def spoken(event: Event) -> str:
-    """An entry of the log as the model has it."""
-    if event.type == "intervention":
-        return f"changed at {event.data['iteration']}"
-    return str(event.data.get("state", event.type))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,13 @@ class Model:
     def losses(self) -> NDArray[np.float32]:
         """Those that are recorded."""
         return walked(0.0, range(self.iteration), self.rate)[0]
+
+
+def spoken(type_: str, data: dict[str, Any]) -> str:
+    """An entry of a job's log, as the model has it."""
+    return (
+        f"changed at {data['iteration']}" if type_ == "intervention" else data.get("state", type_)
+    )
 
 
 def walked(
