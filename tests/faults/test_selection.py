@@ -1,5 +1,5 @@
-"""Some lines of the matrix, in one deployment with short leases. All of it, as it ships: ``make
-faults``."""
+"""Some lines of the matrix, in one deployment with short leases; how long anything takes is not
+looked at. All of it, as it ships, and timed: ``make faults``."""
 
 import random
 from collections.abc import Iterator
@@ -28,11 +28,12 @@ def there(undisturbed: Undisturbed) -> Iterator[World]:
         KINDS["postgresql"]() as kind,
         world(kind, workers=3, children=1, **SHORT) as deployment,
     ):
+        deployment.timed = False
         learn(deployment, undisturbed)
         yield deployment
 
 
-@pytest.mark.parametrize("name", ["F1", "F12", "F7", "F2", "F22"])
+@pytest.mark.parametrize("name", ["F1", "F12", "F7", "F2"])
 def test_what_is_required_holds_and_so_does_every_invariant(
     there: World, undisturbed: Undisturbed, name: str
 ) -> None:

@@ -53,12 +53,18 @@ class World:
         self.service = service
         self.ledger = ledger
         self.database = database
+        self.timed = True
+        """Whether limits of time hold: not on a machine that is busy with something else."""
         self.machines = itertools.count(1)
         self.resumed: list[int] = []
         """The iterations at which jobs went on after a fault."""
         self.objects = Path(service.env["FALLLINE_HOME"]) / "objects"
         self.damaged: set[Path] = set()
         """Files that a fault has spoiled and nothing has to mend."""
+
+    def in_time(self, limit: float, *seconds: float) -> None:
+        """What is required of them, where the time is looked at."""
+        assert not self.timed or max(seconds) <= limit, f"{seconds} s where {limit} are allowed"
 
     # -- jobs
 
