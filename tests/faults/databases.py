@@ -167,7 +167,7 @@ def sqlite_killed(world: World, draw: random.Random) -> str:
             world.kill_worker(world.supervisor_of(pid))
         slowest[victim] = max(slowest[victim], world.goes_on(job_id, at, within=90))
         if victim == "worker":
-            world.service.start_worker()
+            world.start_warm()
         world.ends(job_id)
     with world.database.session(write=False) as session:
         assert session.scalar(text("PRAGMA integrity_check")) == "ok"
