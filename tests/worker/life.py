@@ -96,6 +96,14 @@ class Life(RuleBasedStateMachine):
         self.bell(number)
         self.train(attempt, blocks, then)
 
+    @rule(number=SOME, steps=st.integers(1, 6), blocks=BLOCKS, then=THEN)
+    def taken_up(self, number: int, steps: int, blocks: list[tuple[int, bool]], then: str) -> None:
+        """Its state is saved, more is recorded, its worker dies, and somebody else goes on."""
+        attempt = self.attempt(number)
+        self.train(attempt, [(steps, True), (2, False)], "write")
+        self.worker_dies(attempt.child)
+        self.heard(number, blocks, then)
+
     def befalls(self, attempt: Attempt, what: str) -> None:
         if what == "death":
             self.worker_dies(attempt.child)
@@ -279,9 +287,10 @@ class Life(RuleBasedStateMachine):
             except Lost:
                 assert not self.valid(attempt)
                 return
-            if self.valid(attempt) and self.models[attempt.job.id].saved:
-                self.models[attempt.job.id].log.append("resumed")
-                self.models[attempt.job.id].lease = "valid"
+            model = self.models[attempt.job.id]
+            if self.valid(attempt) and model.saved:
+                model.log.append(f"resumed at {max(model.saved)}")
+                model.lease = "valid"
         if not attempt.over:
             told_to_rest = attempt.told_to_rest
             attempt.compute(steps, save=save)

@@ -89,7 +89,7 @@ class Model:
         if lr is not None:
             self.rates.append((self.iteration, lr))
         self.iterations = iterations or self.iterations
-        self.log.append(f"changed at {self.iteration}")
+        self.log.append(f"intervention at {self.iteration}")
 
     def rate(self, n: int) -> float:
         """Of update ``n``, by the log."""
@@ -103,9 +103,9 @@ class Model:
 
 def spoken(type_: str, data: dict[str, Any]) -> str:
     """An entry of a job's log, as the model has it."""
-    return (
-        f"changed at {data['iteration']}" if type_ == "intervention" else data.get("state", type_)
-    )
+    if type_ in ("intervention", "resumed"):
+        return f"{type_} at {data['iteration']}"
+    return str(data.get("state", type_))
 
 
 def walked(
