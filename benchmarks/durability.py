@@ -44,8 +44,8 @@ from worker.job import claim_next, run
 from worker.lease import Heartbeat
 from worker.recorder import Recorder
 
-ROUNDS = 7
-EPOCHS = 500
+ROUNDS = 5
+EPOCHS = 300
 """Of a run, which so takes long enough for a default checkpoint or two."""
 PLAN = check({**DIGITS_CNN, "epochs": EPOCHS})
 
