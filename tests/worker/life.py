@@ -201,7 +201,7 @@ class Life(RuleBasedStateMachine):
         if not asked:
             return
         model = self.models[job_id]
-        if model.over or (iterations or LIMIT) < model.iteration:
+        if model.over or (iterations or model.iterations) < model.iteration:
             with pytest.raises(Conflict):
                 self.patched(job_id, asked)
             return
