@@ -300,12 +300,7 @@ class Life(RuleBasedStateMachine):
     def late(self, number: int, what: str) -> None:
         """What a worker comes to do, whatever has happened meanwhile."""
         attempt = self.attempt(number)
-        if what == "write":
-            self.write(attempt)
-        elif what == "beat":
-            self.beat(attempt)
-        else:
-            self.fails(attempt)
+        {"write": self.write, "beat": self.beat, "fail": self.fails}[what](attempt)
 
     def write(self, attempt: Attempt, *, twice: bool = False) -> None:
         """A block is written by who holds the job, and by nobody else."""
