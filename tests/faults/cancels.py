@@ -6,12 +6,10 @@ import subprocess
 import sys
 import time
 
-import psutil
-
 from tests.databases import ROOT
 from tests.faults.plan import fault
 from tests.faults.stillness import still
-from tests.faults.world import World
+from tests.faults.world import World, tree_of
 from tests.servers import eventually
 
 SEQUENCES = 10_000
@@ -67,9 +65,7 @@ def frozen(world: World, draw: random.Random) -> float:
     """What it had computed is refused when it wakes."""
     job_id = world.post()
     pid = world.pid_of(world.moment(draw, job_id).worker)
-    zombie = psutil.Process(world.supervisor_of(pid).pid)
-    tree = [zombie.pid, *(process.pid for process in zombie.children(recursive=True))]
-    with still(tree):
+    with still(tree_of(world.supervisor_of(pid).pid)):
         took = cancel(world, job_id)
         recorded = world.row(job_id)
     world.ends(world.post(iterations=100))

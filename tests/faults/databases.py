@@ -15,7 +15,8 @@ from app.tables import Job
 from app.tables import JobState as State
 from tests.databases import Postgresql
 from tests.faults.plan import fault
-from tests.faults.world import JOB, Attempt, World, switched
+from tests.faults.stillness import still
+from tests.faults.world import JOB, Attempt, World, switched, tree_of
 from tests.servers import Postgres, eventually
 
 Outage = Callable[[Postgres], AbstractContextManager[None]]
@@ -113,16 +114,9 @@ def gone(server: Postgres, by: signal.Signals) -> Iterator[None]:
 @contextmanager
 def frozen(server: Postgres) -> Iterator[None]:
     """All of its processes stand still: connections stay, and nothing is answered."""
-    master = psutil.Process(server.process.pid)
-    master.suspend()
-    tree = [master, *master.children(recursive=True)]
-    for process in tree:
-        process.suspend()
-    try:
+    server.process.signal(signal.SIGSTOP)  # it starts no more
+    with still(tree_of(server.process.pid)):
         yield
-    finally:
-        for process in tree:
-            process.resume()
 
 
 @fault("F17", "SIGTERM inside COMMIT, of a claim and of blocks", "no orphan, no double effect")

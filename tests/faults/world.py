@@ -178,18 +178,21 @@ class World:
 
     def children_of(self, worker: Process) -> set[int]:
         """Its warm children that train."""
-        below = {process.pid for process in psutil.Process(worker.pid).children(recursive=True)}
         training = select(Worker.pid).where(Worker.pool == "training")
         with self.database.session(write=False) as session:
-            return below & set(session.scalars(training))
+            return {*tree_of(worker.pid)} & set(session.scalars(training))
 
     def kill_worker(self, worker: Process) -> None:
         """``kill -9`` of a supervisor and all that it started, at once."""
-        tree = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
-        for process in tree:
-            os.kill(process.pid, signal.SIGKILL)
+        for pid in tree_of(worker.pid):
+            os.kill(pid, signal.SIGKILL)
         worker.wait(within=5)
         self.service.processes.remove(worker)
+
+
+def tree_of(pid: int) -> list[int]:
+    """A process and all that it started, itself first."""
+    return [pid, *(process.pid for process in psutil.Process(pid).children(recursive=True))]
 
 
 def _found(row: Any) -> Attempt:

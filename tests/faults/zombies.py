@@ -21,7 +21,7 @@ from tests.databases import Postgresql
 from tests.faults.plan import fault
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.stillness import freeze_inside, still
-from tests.faults.world import Attempt, World
+from tests.faults.world import Attempt, World, tree_of
 from tests.servers import Process, eventually
 
 REFUSED = "fallline_refused_writes_total"
@@ -43,8 +43,7 @@ def freezes(world: World, draw: random.Random, where: str) -> str:
     job_id = world.post(iterations=6000)
     at = world.moment(draw, job_id)
     pid = world.pid_of(at.worker)
-    zombie = world.supervisor_of(pid)
-    tree = [zombie.pid, *(p.pid for p in psutil.Process(zombie.pid).children(recursive=True))]
+    tree = tree_of(world.supervisor_of(pid).pid)
     if where != "anywhere":
         freeze_inside(world, job_id, pid)
     with still(tree):
