@@ -29,24 +29,6 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert fallline("upp").returncode == 2
 
 
-INTERRUPTED = """
-import sys
-end = sys.exit
-def exit(code=None):
-    try:
-        exec("raise KeyboardInterrupt")
-    except KeyboardInterrupt:
-        end(code)
-sys.exit = exit
-"""
-
-
-def test_ctrl_c_while_code_runs_from_text_does_not_decide_the_exit_code(tmp_path: Path) -> None:
-    """As when it comes while a module with a data class is imported."""
-    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED)
-    assert fallline("upp", PYTHONPATH=str(tmp_path)).returncode == 2
-
-
 def test_a_port_that_is_none_is_wrong_usage() -> None:
     refused = fallline("up", FALLLINE_PORT="http")
     assert refused.returncode == 2
