@@ -65,10 +65,15 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format $(CODE)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure: every script in benchmarks/ prints its table
-	@for script in $$(grep -l __main__ benchmarks/*.py); do \
-	  $(BIN)/python -m benchmarks.$$(basename $$script .py) || exit 1; \
-	done
+bench: $(VENV)/.dev ## Measure the goals of speed side by side: F="P7 P9", ROUNDS=n
+	@$(BIN)/python -m benchmarks $(F)
+
+.PHONY: bench-gpu
+bench-gpu: $(VENV)/.dev ## The same of those that need a GPU
+	@$(BIN)/python -m benchmarks $(or $(F),G)
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.peers ## Install what they are measured against
 
 .PHONY: install
 install: $(VENV)/.dev ## Install all of it, run nothing
@@ -82,7 +87,7 @@ clean: ## Remove caches and temporary files; what is installed stays
 help: ## Print this
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # ------------------------------------------------------------------------------ the environment
 # A stamp says that a step ended well, so an interrupted installation starts again where it must and
@@ -104,4 +109,11 @@ $(VENV)/.run: $(VENV)/.made requirements.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	$(BIN)/python -m pip install --quiet -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.made benchmarks/peers/requirements.txt
+	@echo "Installing MLflow, Ray and LitServe into $(VENV)/peers, with a PyTorch of their own."
+	$(PYTHON) -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python -m pip install torch==$(TORCH)
+	$(VENV)/peers/bin/python -m pip install --quiet -r benchmarks/peers/requirements.txt
 	@touch $@
