@@ -1,7 +1,8 @@
 """A network as data: where each parameter lies in the flat store, and the forward pass over it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,11 +64,18 @@ class Network:
         return found
 
     def apply(
-        self, parameters: Tensors, buffers: Tensors, x: Tensor, noise: Tensors | None = None
+        self,
+        parameters: Tensors,
+        buffers: Tensors,
+        x: Tensor,
+        noise: Tensors | None = None,
+        *,
+        forward: Mapping[str, Callable[[Any, Tensor, Own], Tensor]] = FORWARD,
     ) -> tuple[Tensor, Tensors]:
         """[B, *input] → [B, *output] and the new buffers.
 
-        ``noise``: the masks of one iteration by layer path; ``None`` means evaluation.
+        ``noise``: the masks of one iteration by layer path; ``None`` means evaluation. ``forward``:
+        how each layer is computed.
         """
         updated = dict(buffers)
 
@@ -84,7 +92,7 @@ class Network:
                 if layer.path in self.skips:
                     x = through(layer.layers, x) + skip(self.skips[layer.path], x, own)
                 else:
-                    x = FORWARD[layer.word.type](layer.word, x, own)
+                    x = forward[layer.word.type](layer.word, x, own)
                 updated.update({f"{layer.path}.{name}": t for name, t in own.updated.items()})
             return x
 

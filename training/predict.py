@@ -9,21 +9,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import images, inline, tabular
+from training import images, inline, rows, tabular
 from training.catalog import Classes, Column, Values
 from training.catalog.words import spoken
 from training.check_model import embedding, unfit
 from training.data import Preparation
-from training.evaluate import outputs
+from training.evaluate import ROWS
+from training.layers import FORWARD
 from training.losses import class_logits
-from training.network import Network, Tensors
+from training.network import Network
 from training.numerics import Numerics
-from training.plan import Plan, follow
+from training.plan import Plan, every, follow
 from training.run import Weights
 from training.spec import Model
 from training.tensorfile import pack, prefixed, under, unpack
 
 FORMAT = "fallline model 1"
+POINTWISE = 8
+"""What a value costs beside the products, in floating-point operations, as ``work`` counts."""
 
 
 class UnfitInput(ValueError):
@@ -61,23 +64,53 @@ class Predictor:
         self.numerics = numerics or Numerics.on("cpu")
         tensors, facts = unpack(content, expected=FORMAT)
         self.input_shape: tuple[int, ...] = tuple(facts["input_shape"])
+        size = math.prod(self.input_shape)
+        self.shapes = {self.input_shape, *([(size,)] if size > 1 else [(1,), ()])}
         self.labels: list[int | str] | None = facts["labels"]
         self.image_scale: float | None = facts["image_scale"]
         self.columns = tuple(
             Column(**{**column, "categories": tuple(column["categories"])})
             for column in facts["columns"]
         )
-        self.network = Network(follow(Model.model_validate(facts["model"]), self.input_shape))
+        layers = follow(Model.model_validate(facts["model"]), self.input_shape)
+        self.network = Network(layers)
         state = {n: t.to(self.numerics.device) for n, t in under("state", tensors).items()}
-        self.parameters_P = torch.cat([state[name].reshape(-1) for name in self.network.parameters])
-        self.buffers: Tensors = {n: t for n, t in state.items() if n not in self.network.parameters}
+        self.by_rows = rows.possible(layers)
+        self.forward = rows.FORWARD_BY_ROWS if self.by_rows else FORWARD
+        self.tensors = rows.widened(layers, state) if self.by_rows else state
         arrays = {name: values.numpy() for name, values in under("preparation", tensors).items()}
         self.preparation = Preparation(**arrays)
+        self.work = sum(layer.word.flops(layer.input_shape) for layer in layers) + sum(
+            POINTWISE * math.prod(layer.output_shape) for layer in every(layers)
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of its tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
 
     def predict(self, inputs: list[Any], *, logits: bool = False) -> list[dict[str, Any]]:
         """One answer an input: label and probabilities, or values in the target's own units."""
-        x = self.numerics.floats(self.preparation.inputs(self.rows(inputs)))
-        output = outputs(self.network, self.parameters_P, self.buffers, x)
+        return self.answers(self.outputs(self.read(inputs)), logits=logits)
+
+    @torch.inference_mode()
+    def outputs(self, x: NDArray[np.float64]) -> Tensor:
+        """The network's outputs [N, *output] for raw inputs [N, *shape].
+
+        ``by_rows``: every row as it would be alone, to the bit.
+        """
+        prepared = self.numerics.floats(self.preparation.inputs(x))
+        passes = [self.passed(part) for part in prepared.split(ROWS)]
+        return passes[0] if len(passes) == 1 else torch.cat(passes)
+
+    def passed(self, x: Tensor) -> Tensor:
+        """One pass through the network."""
+        filled = rows.filled_up(x) if self.by_rows else x
+        output, _ = self.network.apply(self.tensors, self.tensors, filled, forward=self.forward)
+        return output[: len(x)]
+
+    def answers(self, output: Tensor, *, logits: bool = False) -> list[dict[str, Any]]:
+        """What the outputs say."""
         if self.labels is None:
             own = output.double().cpu().numpy() * self.preparation.y_scale
             return [{"value": row} for row in (own + self.preparation.y_shift).tolist()]
@@ -99,7 +132,7 @@ class Predictor:
                 answer["logits"] = row
         return answers
 
-    def rows(self, inputs: list[Any]) -> NDArray[np.float64]:
+    def read(self, inputs: list[Any]) -> NDArray[np.float64]:
         """[N, *input_shape]; a flat row of as many numbers is accepted; raises ``UnfitInput``.
 
         A model of an uploaded table takes rows by column and raises ``Mistakes``, all at once.
@@ -112,6 +145,21 @@ class Predictor:
             return x
         return np.stack([self.row(i, value) for i, value in enumerate(inputs)])
 
+    def read_numbers(self, inputs: list[Any]) -> NDArray[np.float64] | None:
+        """The same for lists that hold nothing but numbers, which is soon done; ``None`` when they
+        do not fit, for ``read`` to say why."""
+        if self.columns:
+            return None
+        try:
+            x = np.array(inputs, dtype=np.float64)
+        except (ValueError, OverflowError):  # ragged
+            return None
+        if x.shape[1:] not in self.shapes or not np.isfinite(x).all():
+            return None
+        x = x.reshape(-1, *self.input_shape)
+        word = embedding(self.network.layers)
+        return None if word and any(unfit(x, word.num_embeddings)) else x
+
     def row(self, i: int, value: Any) -> NDArray[np.float64]:
         """One input as an array."""
         if isinstance(value, str) and self.image_scale and self.input_shape[0] in images.MODES:
@@ -122,9 +170,7 @@ class Predictor:
         array = inline.array(value)
         if array is None:
             raise UnfitInput((i,), "must be a row of numbers")
-        size = math.prod(self.input_shape)
-        flat = [(size,)] if size > 1 else [(1,), ()]
-        if array.shape not in (self.input_shape, *flat):
+        if array.shape not in self.shapes:
             raise UnfitInput((i,), self.expectation(array.shape))
         if not np.isfinite(array).all():
             place = np.argwhere(~np.isfinite(array))[0]

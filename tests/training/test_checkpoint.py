@@ -91,7 +91,8 @@ def files() -> list[tuple[bytes, Decode]]:
 def content_of(read: Checkpoint | predict.Predictor) -> bytes:
     """What a file said."""
     if isinstance(read, predict.Predictor):
-        return bits(read.parameters_P) + repr((read.input_shape, read.labels)).encode()
+        tensors = b"".join(bits(tensor) for _, tensor in sorted(read.tensors.items()))
+        return tensors + repr((read.input_shape, read.labels)).encode()
     return checkpoint.encode(read)
 
 
