@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     body_grace_seconds: Seconds = 1.25
     body_bytes_per_second: Count = 10_000
     max_prediction_rows: Count = 10_000
+    max_loaded_models_bytes: Count = 1 << 30
     max_header_bytes: Count = 65_536
     header_seconds: Seconds = 10
 

@@ -31,7 +31,9 @@ from app.api.door import Door
 from app.api.hosts import Hosts
 from app.api.keyring import Keyring
 from app.api.looks import Looks
+from app.api.oracle import Oracle
 from app.api.polls import Polls
+from app.api.predict import Predict
 from app.api.questions import Questions
 from app.api.streams import Teller
 from app.api.traffic import Measured, Traffic
@@ -78,6 +80,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.questions = Questions(app.state.watch)
     show = next(r for r in jobs.router.routes if getattr(r, "name", "") == "show")
     app.add_middleware(Polls, looks=app.state.looks, route=show)
+    app.state.oracle = Oracle(settings, app.state.database, app.state.storage)
+    app.add_middleware(Predict, oracle=app.state.oracle, routes=predictions.ROUTES)
     app.add_middleware(Conditional)
     rates = Rates(settings.broker_url, settings.requests_per_second)
     keyring = Keyring(app.state.database)

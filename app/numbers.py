@@ -1,7 +1,10 @@
 """Numbers that JSON cannot carry travel as the strings ``NaN``, ``Infinity`` and ``-Infinity``."""
 
+import json
 import math
 from typing import Any
+
+import orjson
 
 
 def speakable(value: Any) -> Any:
@@ -13,6 +16,16 @@ def speakable(value: Any) -> Any:
     if isinstance(value, list):
         return [speakable(item) for item in value]
     return value
+
+
+def written(value: Any) -> bytes:
+    """``value``, in which nothing is ``None``, as JSON."""
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # a whole number of more than 64 bits
+        return json.dumps(speakable(value), separators=(",", ":")).encode()
+    # What no number can say becomes null; a name may hold the word as well.
+    return orjson.dumps(speakable(value)) if b"null" in text else text
 
 
 def spoken(value: float | str) -> float:

@@ -11,6 +11,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
+from app.api.accept import JSON
 from app.errors import Invalid, WrongMediaType
 from training.mistakes import MOST, Mistake, escaped, translate
 
@@ -52,15 +53,19 @@ class Doubled(dict[str, Any]):
 async def json_body(request: Request) -> AsyncIterator[Any]:
     """The decoded body, until the route has ended. NaN and Infinity are let through: validation
     can point at them."""
-    media_type = request.headers.get("content-type", "").partition(";")[0]
-    if media_type.strip().lower() != "application/json":
-        raise WrongMediaType("the body must be sent as application/json")
+    must_be_json(request.headers.get("content-type", ""))
     body = await request.body()
     if len(body) <= SMALL:
         yield decoded(body)
         return
     async with LARGE:  # what a large body becomes may be ten times as large
         yield await to_thread.run_sync(decoded, body)
+
+
+def must_be_json(declared: str) -> None:
+    """Raises ``WrongMediaType``."""
+    if declared != JSON and declared.partition(";")[0].strip().lower() != JSON:
+        raise WrongMediaType(f"the body must be sent as {JSON}")
 
 
 def decoded(body: bytes) -> Any:

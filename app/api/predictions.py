@@ -1,40 +1,28 @@
-"""Predictions, and the held-back examples to try them on."""
+"""Predictions, and the held-back examples to try them on.
+
+The routes say what ``app.api.predict`` answers nearly always in their place.
+"""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Path, Query
-from pydantic import Field
+from fastapi import Path, Query, Request, Response
 
-from app import inference
+from app.api.accept import JSON
 from app.api.answers import Router
-from app.api.body import Body, described, read
-from app.api.deps import Caller, DatabaseDep, Reader, SettingsDep, StorageDep
+from app.api.body import described, must_be_json
+from app.api.deps import Caller, DatabaseDep, Reader, StorageDep
 from app.api.openapi import refusals
+from app.api.oracle import Oracle, PredictionRequest
+from app.api.predict import Routes
 from app.api.schemas import Document
-from app.config import Settings
-from app.errors import Invalid
-from app.services import datasets, jobs, models
-from app.storage import Storage
-from app.tables import ModelVersion
+from app.inference.examples import examples as examples_of
+from app.services import datasets, jobs
+from app.services.keys import Principal
+from app.services.models import Which
 from training.check import UNLIMITED, check
-from training.mistakes import Mistake
 
 router = Router(prefix="/v1", tags=["predictions"])
 
-
-class PredictionRequest(Document):
-    """Rows of features; ``outputs`` asks for more than the prediction itself."""
-
-    inputs: Annotated[list[Any], Field(min_length=1)]
-    outputs: tuple[Literal["logits"], ...] = ()
-
-
-def asked(body: Body) -> PredictionRequest:
-    """The body as a request; raises ``Invalid`` with every mistake."""
-    return read(body, PredictionRequest)
-
-
-Asked = Annotated[PredictionRequest, Depends(asked)]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 ASKED = described(PredictionRequest, iris={"inputs": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]})
 
@@ -54,55 +42,41 @@ class Examples(Document):
     data: list[dict[str, Any]]
 
 
-@router.post("/models/{name}/predict", operation_id="predict_newest", openapi_extra=ASKED)
-def newest(
-    name: str,
-    body: Asked,
-    database: DatabaseDep,
-    principal: Caller,
-    storage: StorageDep,
-    settings: SettingsDep,
-) -> Predictions:
+@router.post(
+    "/models/{name}/predict",
+    operation_id="predict_newest",
+    openapi_extra=ASKED,
+    response_model=Predictions,
+)
+async def newest(name: str, request: Request, principal: Caller) -> Response:
     """The newest version of a model."""
-    with database.session(principal.tenant_id, write=False) as session:
-        found = models.find(session, name)
-    return answered(name, found, body, storage, settings)
+    return await answered(request, principal, Which(name))
 
 
 @router.post(
     "/models/{name}/versions/{version}/predict",
     operation_id="predict_version",
     openapi_extra=ASKED,
+    response_model=Predictions,
 )
-def of_version(
-    name: str,
-    version: Version,
-    body: Asked,
-    database: DatabaseDep,
-    principal: Caller,
-    storage: StorageDep,
-    settings: SettingsDep,
-) -> Predictions:
+async def of_version(name: str, version: Version, request: Request, principal: Caller) -> Response:
     """One version of a model."""
-    with database.session(principal.tenant_id, write=False) as session:
-        found = models.find(session, name, version)
-    return answered(name, found, body, storage, settings)
+    return await answered(request, principal, Which(name, version))
 
 
-@router.post("/jobs/{job_id}/predict", operation_id="predict_by_job", openapi_extra=ASKED)
-def of_job(
-    job_id: str,
-    body: Asked,
-    database: DatabaseDep,
-    principal: Caller,
-    storage: StorageDep,
-    settings: SettingsDep,
-) -> Predictions:
+@router.post(
+    "/jobs/{job_id}/predict",
+    operation_id="predict_by_job",
+    openapi_extra=ASKED,
+    response_model=Predictions,
+)
+async def of_job(job_id: str, request: Request, principal: Caller) -> Response:
     """The model that a job left."""
-    with database.session(principal.tenant_id, write=False) as session:
-        job = jobs.get(session, job_id)
-        found = models.of_job(session, job)
-    return answered(job.name, found, body, storage, settings)
+    return await answered(request, principal, Which(job_id=job_id))
+
+
+ROUTES = Routes(*(route for route in router.routes))
+"""Those of predictions, for what answers in their place."""
 
 
 @router.get("/jobs/{job_id}/examples", operation_id="get_examples", responses=refusals(409))
@@ -119,21 +93,12 @@ def examples(
         job = jobs.get(session, job_id)
         plan = check(job.spec, UNLIMITED, datasets.finder(session))
         arrays = datasets.behind(session, storage, plan.spec)
-    return Examples(split=split, data=inference.examples(plan, arrays, split, limit))
+    return Examples(split=split, data=examples_of(plan, arrays, split, limit))
 
 
-def answered(
-    name: str,
-    version: ModelVersion,
-    body: PredictionRequest,
-    storage: Storage,
-    settings: Settings,
-) -> Predictions:
-    """The answer of one model version. It may take long, so no transaction is open meanwhile."""
-    if len(body.inputs) > settings.max_prediction_rows:
-        sentence = (
-            f"{len(body.inputs)} rows are more than the {settings.max_prediction_rows} allowed"
-        )
-        raise Invalid("too many rows", [Mistake("/inputs", "limit_exceeded", sentence)])
-    rows = inference.predict(storage, version, body.inputs, logits="logits" in body.outputs)
-    return Predictions(model=name, version=version.version, predictions=rows)
+async def answered(request: Request, principal: Principal, which: Which) -> Response:
+    """The answer to a question."""
+    must_be_json(request.headers.get("content-type", ""))
+    oracle: Oracle = request.app.state.oracle
+    content = await oracle.answer(principal.tenant_id, which, await request.body())
+    return Response(content, media_type=JSON)

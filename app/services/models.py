@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.db import insert
 from app.errors import Conflict, NotFound, Unavailable
 from app.ids import new_id
+from app.services import jobs
 from app.services.pages import Page, page
 from app.storage import DamagedFile, Storage, Stored
 from app.tables import Job, JobState, Model, ModelVersion
@@ -69,6 +70,34 @@ def of_job(session: Session, job: Job) -> ModelVersion:
         hint = "" if job.state == JobState.SUCCEEDED else f": it is {job.state}"
         raise Conflict(f"the job has no model{hint}", code="no_model")
     return found
+
+
+class Which(NamedTuple):
+    """The model that is asked: by name and version (the newest), or by the job that left it."""
+
+    name: str | None = None
+    version: int | None = None
+    job_id: str | None = None
+
+
+class Served(NamedTuple):
+    """What a prediction needs to know of a version; ``name``: what its answer calls the model."""
+
+    name: str
+    version: int
+    location: str
+    sha256: str
+
+
+def served(session: Session, which: Which) -> Served:
+    """The version that answers; raises ``NotFound``, or ``Conflict`` when the job has left none."""
+    if which.job_id is not None:
+        job = jobs.get(session, which.job_id)
+        name, found = job.name, of_job(session, job)
+    else:
+        assert which.name is not None
+        name, found = which.name, find(session, which.name, which.version)
+    return Served(name, found.version, found.location, found.sha256)
 
 
 def listed(session: Session, limit: int, after: str | None) -> Page[Described]:

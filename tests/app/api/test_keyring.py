@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from app.api.keyring import FRESH, STALE, Keyring, Seen, age
-from app.services.keys import digest
+from app.api.keyring import FRESH, STALE, Keyring
+from app.api.lately import Seen, age
+from app.services.keys import Principal, digest
 from tests.app.conftest import database_of, new_key
 from tests.service import Service
 
@@ -24,7 +25,7 @@ def test_nobody_waits_while_a_key_in_use_is_looked_at_again_until_what_is_known_
             # Nobody can look until all threads are given back.
             for borrower in range(int(keyring.threads.total_tokens)):
                 await keyring.threads.acquire_on_behalf_of(borrower)
-            known = Seen(principal, time.monotonic() - (FRESH + STALE) / 2)
+            known = Seen[Principal | None](principal, time.monotonic() - (FRESH + STALE) / 2)
             keyring.seen[name] = known
             assert await asyncio.wait_for(keyring.principal(secret), 2) is principal
             keyring.seen[name] = Seen(principal, time.monotonic() - STALE)

@@ -1,11 +1,17 @@
 """Predictions over HTTP: by job, by name, by version; what does not fit is pointed at."""
 
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
+from sqlalchemy import delete
 
+from app.tables import ModelVersion
+from tests.app.conftest import database_of
 from tests.app.talk import TINY, Document, mistakes, posted, problem, trained
 from tests.service import Service
 
@@ -47,6 +53,69 @@ def test_the_newest_version_answers_and_the_older_ones_stay(
     first = predicted(service, "models/twice/versions/1", **rows)
     assert first["predictions"][0]["value"] == pytest.approx([4 - 2 * 0.8**3], abs=1e-6)
     assert first == predicted(service, f"jobs/{twice[0]['id']}", **rows)
+
+
+def test_a_new_version_answers_within_a_second(service: Service) -> None:
+    trained(service, TINY, name="renewed")
+    rows = {"inputs": [[1.0]]}
+    assert predicted(service, "models/renewed", **rows)["version"] == 1
+    asked = perpetual(service, "models/renewed")
+    trained(service, TINY, name="renewed")
+    began = time.monotonic()
+    while next(asked)["version"] == 1:
+        assert time.monotonic() - began < 1
+
+
+def test_a_version_that_is_gone_is_not_found_within_a_second(service: Service) -> None:
+    document = trained(service, TINY, name="gone")
+    paths = ["models/gone", "models/gone/versions/1", f"jobs/{document['id']}"]
+    asked = [perpetual(service, path) for path in paths]
+    assert [next(one)["version"] for one in asked] == [1, 1, 1]
+    with database_of(service) as database, database.session() as session:
+        session.execute(delete(ModelVersion).where(ModelVersion.job_id == document["id"]))
+    began = time.monotonic()
+    for one in asked:
+        while "code" not in (answer := next(one)):
+            assert time.monotonic() - began < 1
+        assert answer["code"] in {"not_found", "no_model"}
+
+
+def test_that_there_is_no_model_yet_is_not_remembered(service: Service) -> None:
+    for _ in range(3):
+        answer = service.http.post("/v1/models/awaited/predict", json={"inputs": [[1.0]]})
+        problem(answer, 404, "not_found")
+    trained(service, TINY, name="awaited")
+    assert predicted(service, "models/awaited", inputs=[[1.0]])["version"] == 1
+
+
+def test_a_job_that_was_deleted_predicts_no_more_and_its_model_does(service: Service) -> None:
+    document = trained(service, TINY, name="left-behind")
+    by_job = perpetual(service, f"jobs/{document['id']}")
+    assert next(by_job)["version"] == 1
+    assert service.http.delete(f"/v1/jobs/{document['id']}").status_code == 204
+    began = time.monotonic()
+    while next(by_job).get("code") != "not_found":
+        assert time.monotonic() - began < 1
+    assert predicted(service, "models/left-behind", inputs=[[1.0]])["version"] == 1
+
+
+def perpetual(service: Service, path: str) -> Iterator[Document]:
+    """Answers of a model that is asked all the time."""
+    while True:
+        yield service.http.post(f"/v1/{path}/predict", json={"inputs": [[1.0]]}).json()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3_000])
+def test_a_request_gets_the_same_bits_whoever_asks_beside_it(
+    rows: int, service: Service, digits: Document
+) -> None:
+    drawn = np.random.default_rng(rows)
+    bodies = [{"inputs": drawn.uniform(0, 16, (rows, 64)).round(2).tolist()} for _ in range(3)]
+    path = f"/v1/jobs/{digits['id']}/predict"
+    alone = [service.http.post(path, json=body).content for body in bodies]
+    with ThreadPoolExecutor(12) as pool:
+        posts = [pool.submit(service.http.post, path, json=body) for body in bodies * 4]
+    assert [post.result().content for post in posts] == alone * 4
 
 
 def test_the_examples_of_the_test_split_are_predicted_as_well_as_the_job_says(

@@ -1,0 +1,37 @@
+"""Model files, made once."""
+
+import pytest
+
+from tests.training.engine import cnn, ready, stepped
+from training.predict import encode
+
+DIGITS = {
+    "dataset": "digits",
+    "split": {"test": 0.2},
+    "model": [
+        {"type": "linear", "out_features": 16},
+        "tanh",
+        {"type": "linear", "out_features": 10},
+    ],
+    "loss": "cross_entropy",
+    "optimizer": {"type": "sgd", "lr": 0.1},
+    "iterations": 20,
+}
+
+
+def file(specification: dict[str, object]) -> bytes:
+    job = ready(specification)
+    ended = stepped(job, 60)
+    return encode(job.plan, job.data.preparation, ended.outcome.weights)
+
+
+@pytest.fixture(scope="session")
+def dense() -> bytes:
+    """A network whose rows leave one another alone."""
+    return file(DIGITS)
+
+
+@pytest.fixture(scope="session")
+def convolutional() -> bytes:
+    """One whose rows do not."""
+    return file(cnn(iterations=3))
