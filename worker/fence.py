@@ -29,27 +29,29 @@ class Seen(NamedTuple):
     interventions: int
 
 
+def first(session: Session, table: type[Claimed]) -> str | None:
+    """The oldest queued row; those that other workers are just claiming are skipped."""
+    return session.scalar(
+        select(table.id)
+        .where(table.state == "queued")
+        .order_by(table.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
 def claim(
     session: Session,
     table: type[Claimed],
-    order: list[Any],
+    candidate: str | None,
     worker: str,
     lease: float,
-    *where: Any,
     **values: Any,
 ) -> Claimed | None:
-    """Takes the first queued row by one compare-and-set; ``None`` when there is none.
+    """Takes a queued row by one compare-and-set; ``None`` when it is not there.
 
-    The fence rises, so that whoever held the row before can write no more. Rows that another
-    worker is just claiming are skipped, not waited for.
+    The fence rises, so that whoever held the row before can write no more.
     """
-    candidate = session.scalar(
-        select(table.id)
-        .where(table.state == "queued", *where)
-        .order_by(*order)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=table)
-    )
     if candidate is None:
         return None
     return session.scalar(

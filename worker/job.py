@@ -7,11 +7,11 @@ from typing import Any
 
 import structlog
 import torch
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.db import AWAY, clock
-from app.services import events, quotas
+from app.services import events, quotas, turns
 from app.services.control import move, tell_state
 from app.storage import DamagedFile, is_full
 from app.tables import Checkpoint as CheckpointRow
@@ -70,16 +70,14 @@ def claim_next(child: Child) -> Job | None:
     How the job will be computed is committed with the claim, before its first iteration; a job that
     was begun keeps what it was begun with.
     """
-    running, most = quotas.running(), child.settings.max_running_jobs
+    most = child.settings.max_running_jobs
     with child.database.session() as session:
         job = claim(
             session,
             Job,
-            [Job.priority.desc(), running, Job.id],
+            turns.next_job(session, child.device, most),
             child.id,
             child.settings.lease_seconds,
-            or_(Job.device_wanted == "auto", Job.device_wanted == child.device),
-            running < most,
             state_reason=None,
             attempts=Job.attempts + 1,
             attempt_iteration=0,

@@ -17,7 +17,7 @@ from worker.away import when_it_answers
 from worker.child import Child
 from worker.course import Course
 from worker.explanations import explanation
-from worker.fence import Lost, claim, held, write
+from worker.fence import Lost, claim, first, held, write
 from worker.lease import Heartbeat
 from worker.verification import verification
 
@@ -28,7 +28,8 @@ def answer_next(child: Child) -> bool:
     """Claims the oldest waiting question and answers it; false: none waits."""
     asked_at = time.monotonic()
     with child.database.session() as session:
-        task = claim(session, Task, [Task.id], child.id, child.settings.lease_seconds)
+        waiting = first(session, Task)
+        task = claim(session, Task, waiting, child.id, child.settings.lease_seconds)
     if task is None:
         return False
     with structlog.contextvars.bound_contextvars(

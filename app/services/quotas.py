@@ -4,8 +4,7 @@ Sessions of the API know the limits (``session.info``); the service's own work h
 """
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.orm import Session
 
 from app.config import Quotas
 from app.errors import QuotaExceeded
@@ -63,13 +62,6 @@ def stored(session: Session) -> int:
     """Bytes kept for the session's tenant."""
     sums = (session.scalar(select(func.coalesce(func.sum(t.size), 0))) for t in KEPT)
     return sum(int(size or 0) for size in sums)
-
-
-def running() -> ColumnElement[int]:
-    """The running jobs of the tenant of a row of ``Job``."""
-    other = aliased(Job)
-    query = select(func.count()).where(other.tenant_id == Job.tenant_id, other.state.in_(HELD))
-    return query.scalar_subquery()
 
 
 def held(session: Session, tenant_id: str) -> int:

@@ -42,20 +42,21 @@ def queue_places(session: Session, jobs: Sequence[Job]) -> dict[str, Place]:
 
 
 def positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """Where in the queue each job stands: the queue is gone through once, to the last of them.
+    """Where in the queue each job stands; one that has left it since it was read was at its head.
 
-    One that has left it since it was read stood at its head.
+    Those before a single job are counted; for several the queue is gone through once, to the last.
     """
     last = max(jobs, key=lambda job: (-job.priority, job.id))
-    up_to_it = or_(
-        Job.priority > last.priority, (Job.priority == last.priority) & (Job.id <= last.id)
+    up_to_it = (
+        Job.tenant_id == last.tenant_id,
+        Job.state == JobState.QUEUED,
+        or_(Job.priority > last.priority, (Job.priority == last.priority) & (Job.id <= last.id)),
     )
+    if len(jobs) == 1:
+        count = session.scalar(select(func.count()).select_from(Job).where(*up_to_it))
+        return {last.id: max(1, count or 0)}
     position = func.row_number().over(order_by=[Job.priority.desc(), Job.id])
-    queue = (
-        select(Job.id, position.label("position"))
-        .where(Job.tenant_id == last.tenant_id, Job.state == JobState.QUEUED, up_to_it)
-        .subquery()
-    )
+    queue = select(Job.id, position.label("position")).where(*up_to_it).subquery()
     query = select(queue).where(queue.c.id.in_([job.id for job in jobs]))
     return {job.id: 1 for job in jobs} | {row.id: row.position for row in session.execute(query)}
 

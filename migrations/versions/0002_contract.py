@@ -36,6 +36,9 @@ def downgrade() -> None:
     if not sqlite():
         op.execute("DROP FUNCTION refuse_a_new_state()")
     with op.batch_alter_table("jobs") as table:
+        table.drop_index("ix_jobs_lanes")
+        table.drop_index("ix_jobs_queue")
+        table.create_index("ix_jobs_queue", ["state", "priority", "id"])
         table.drop_index("ix_jobs_signature")
         table.drop_index("ix_jobs_dataset_id")
         table.drop_constraint("fk_jobs_dataset_id_datasets", type_="foreignkey")
@@ -119,6 +122,10 @@ def jobs() -> None:
         table.create_foreign_key("fk_jobs_dataset_id_datasets", "datasets", ["dataset_id"], ["id"])
         table.create_index("ix_jobs_dataset_id", ["dataset_id"])
         table.create_index("ix_jobs_signature", ["signature"])
+        table.drop_index("ix_jobs_queue")
+        lane = ["tenant_id", "device_wanted"]
+        table.create_index("ix_jobs_queue", ["state", "priority", "id", *lane])
+        table.create_index("ix_jobs_lanes", ["state", *lane, "priority", "id"])
 
 
 def sqlite() -> bool:

@@ -17,7 +17,7 @@ from app.tables import Job, JobState, Task, TaskState, Tenant, Worker
 from tests.servers import Redis
 from tests.worker.conftest import MakeJob
 from worker.child import Child
-from worker.fence import claim
+from worker.fence import claim, first
 from worker.job import claim_next
 from worker.process import place
 from worker.supervisor import Supervisor
@@ -213,7 +213,7 @@ def test_a_question_whose_worker_died_is_asked_again_once(
     task_id, seen = ask(), []
     for _ in range(2):
         with rows.session() as session:
-            claim(session, Task, [Task.id], "wrk_x", 20.0)
+            claim(session, Task, first(session, Task), "wrk_x", 20.0)
         with rows.session() as session:
             assert requeue_tasks(session, Task.worker == "wrk_x") == 1
             task = session.get_one(Task, task_id)
