@@ -1,21 +1,23 @@
 """Structured logs: one JSON object a line on stderr, with request and job where there is one."""
 
+import asyncio
 import json
 import logging
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
 import orjson
 import structlog
 
 
-def line(event: Any, **options: Any) -> str:
+def line(event: Any, *, option: int | None = None, **options: Any) -> str:
     """A line of the log."""
     try:
-        return orjson.dumps(event, **options).decode()
+        return orjson.dumps(event, option=option, **options).decode()
     except TypeError:  # half a character, or a number of more than 64 bits
-        return json.dumps(event, **options)
+        return json.dumps(event, default=str, **options)
 
 
 class Stderr:
@@ -33,6 +35,28 @@ class Stderr:
 
 
 JSON = structlog.processors.JSONRenderer(serializer=line)
+
+
+class Requests:
+    """The lines about requests: there may be thousands a second, so they take no detour, and those
+    of one pass of the event loop are written at once."""
+
+    def __init__(self) -> None:
+        self.stderr = Stderr()
+        self.lines: list[str] = []
+
+    def say(self, **event: Any) -> None:
+        """A line like any other; written before the loop waits for anything."""
+        if not self.lines:
+            asyncio.get_running_loop().call_soon(self.write)
+        about = {"event": "request", **event, "level": "info", "timestamp": datetime.now(UTC)}
+        self.lines.append(line(about, option=orjson.OPT_UTC_Z))
+
+    def write(self) -> None:
+        """All that was said."""
+        lines, self.lines = self.lines, []
+        if lines:
+            self.stderr.write("\n".join([*lines, ""]))
 
 
 def configure_logging() -> None:

@@ -23,6 +23,7 @@ from app.api import (
     predictions,
     problems,
 )
+from app.api.asgi import App, Receive, Scope, Send
 from app.api.bodies import Bodies
 from app.api.conditional import Conditional
 from app.api.context import RequestContext
@@ -45,6 +46,21 @@ from app.storage import Storage
 from app.watch import Watch
 
 
+class Application(FastAPI):
+    """FastAPI within our layers, not around them: of what it does for a request the ones that we
+    answer ourselves need nothing."""
+
+    around: App
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whatever comes, comes through our layers."""
+        await self.around(scope, receive, send)
+
+    async def routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What none of them has answered."""
+        await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service's HTTP side. Every route is closed unless ``deps.PUBLIC`` names it."""
     settings = settings or get_settings()
@@ -58,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await rates.close()
         app.state.database.dispose()
 
-    app = FastAPI(
+    app = Application(
         title="Fallline",
         version="1",
         summary="Training as a service",
@@ -78,26 +94,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.watch = Watch(app.state.database, settings.max_watchers)
     app.state.teller = Teller(app.state.watch)
     app.state.questions = Questions(app.state.watch)
-    show = next(r for r in jobs.router.routes if getattr(r, "name", "") == "show")
-    app.add_middleware(Polls, looks=app.state.looks, route=show)
     app.state.oracle = Oracle(settings, app.state.database, app.state.storage)
-    app.add_middleware(Predict, oracle=app.state.oracle, routes=predictions.ROUTES)
-    app.add_middleware(Conditional)
-    rates = Rates(settings.broker_url, settings.requests_per_second)
-    keyring = Keyring(app.state.database)
-    app.add_middleware(
-        Door,
-        hosts=Hosts(settings),
-        keyring=keyring,
-        rates=rates,
-        most_bytes=settings.max_header_bytes,
-    )
-    app.add_middleware(RequestContext, bodies=Bodies(settings), failed=problems.outside)
     app.state.traffic = Traffic()
-    app.add_middleware(Measured, traffic=app.state.traffic)
+    rates = Rates(settings.broker_url, settings.requests_per_second)
+    app.around = surrounded(app.routed, app, settings, rates)
     problems.install(app)
     nouns = (docs, health, monitoring, jobs, control, metrics, events, iterations, models)
     for noun in (*nouns, predictions, datasets, keys, catalog):
         app.include_router(noun.router)
     answers.guarded(app.routes)
     return app
+
+
+def surrounded(inner: App, app: FastAPI, settings: Settings, rates: Rates) -> App:
+    """Our layers; the last one here sees a request first."""
+    show = next(r for r in jobs.router.routes if getattr(r, "name", "") == "show")
+    inner = Polls(inner, looks=app.state.looks, route=show)
+    inner = Conditional(inner)
+    inner = Predict(inner, oracle=app.state.oracle, routes=predictions.ROUTES)
+    inner = Door(
+        inner,
+        hosts=Hosts(settings),
+        keyring=Keyring(app.state.database),
+        rates=rates,
+        most_bytes=settings.max_header_bytes,
+    )
+    inner = RequestContext(inner, bodies=Bodies(settings), failed=problems.outside)
+    return Measured(inner, traffic=app.state.traffic)

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app import ids
 from app.config import Settings
 from app.errors import problem
-from app.ids import new_id
 
 
 class Wire(HttpToolsProtocol):
@@ -24,6 +24,8 @@ class Wire(HttpToolsProtocol):
     unseen = 0
     """Bytes since the parser last came to something: the end of a head, a part of a body."""
     timer: asyncio.TimerHandle | None = None
+    in_head = False
+    """Whether a head has begun and not ended."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there, and has so long to say what they want."""
@@ -39,6 +41,8 @@ class Wire(HttpToolsProtocol):
         """Some bytes."""
         self.unseen += len(data)
         super().data_received(data)
+        if self.in_head and self.timer is None:  # most heads come at once and need no timer
+            self.await_head()
         if self.unseen > self.most_bytes and not self.transport.is_closing():
             sentence = f"the head of the request is larger than {self.most_bytes} bytes"
             self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", sentence)
@@ -46,10 +50,12 @@ class Wire(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        self.await_head()
+        self.head_came()
+        self.in_head = True
 
     def on_headers_complete(self) -> None:
         """The head is here."""
+        self.in_head = False
         self.head_came()
         self.unseen = 0
         super().on_headers_complete()
@@ -97,7 +103,7 @@ class Wire(HttpToolsProtocol):
 
 def refusal(status: HTTPStatus, code: str, detail: str) -> bytes:
     """A whole answer, for there is no request that an application could answer."""
-    request_id = new_id("req")
+    request_id = ids.request_id()
     about: dict[str, Any] = {"instance": "", "request_id": request_id}
     retryable = status == HTTPStatus.REQUEST_TIMEOUT
     body = json.dumps(problem(status, code, detail, retryable=retryable) | about).encode()

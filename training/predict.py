@@ -100,14 +100,15 @@ class Predictor:
         ``by_rows``: every row as it would be alone, to the bit.
         """
         prepared = self.numerics.floats(self.preparation.inputs(x))
-        passes = [self.passed(part) for part in prepared.split(ROWS)]
-        return passes[0] if len(passes) == 1 else torch.cat(passes)
+        if len(x) <= ROWS:
+            return self.passed(prepared)
+        return torch.cat([self.passed(part) for part in prepared.split(ROWS)])
 
     def passed(self, x: Tensor) -> Tensor:
         """One pass through the network."""
         filled = rows.filled_up(x) if self.by_rows else x
         output, _ = self.network.apply(self.tensors, self.tensors, filled, forward=self.forward)
-        return output[: len(x)]
+        return output if filled is x else output[: len(x)]
 
     def answers(self, output: Tensor, *, logits: bool = False) -> list[dict[str, Any]]:
         """What the outputs say."""
@@ -146,15 +147,15 @@ class Predictor:
         return np.stack([self.row(i, value) for i, value in enumerate(inputs)])
 
     def read_numbers(self, inputs: list[Any]) -> NDArray[np.float64] | None:
-        """The same for lists that hold nothing but numbers, which is soon done; ``None`` when they
-        do not fit, for ``read`` to say why."""
+        """The same for lists that hold nothing but finite numbers, which is soon done; ``None``
+        when they do not fit, for ``read`` to say why."""
         if self.columns:
             return None
         try:
             x = np.array(inputs, dtype=np.float64)
         except (ValueError, OverflowError):  # ragged
             return None
-        if x.shape[1:] not in self.shapes or not np.isfinite(x).all():
+        if x.shape[1:] not in self.shapes:
             return None
         x = x.reshape(-1, *self.input_shape)
         word = embedding(self.network.layers)

@@ -1,6 +1,9 @@
 """How a body may come in: no larger than the limit, not too slowly, and not too many at once."""
 
 import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from typing import Any, cast
 
 from app.api.answers import STREAMED
 from app.api.asgi import Message, Receive, Scope
@@ -51,14 +54,22 @@ class Incoming:
 
     async def in_time(self) -> Message:
         """The next part, if it comes before the body falls behind its slowest pace."""
-        settings = self.bodies.settings
         clock = asyncio.get_running_loop().time
         self.began = self.began or clock()
+        part = cast("Coroutine[Any, Any, Message]", self.wait())
+        try:  # nearly always it is here, and no alarm has to be set for it
+            waits_for = part.send(None)
+        except StopIteration as here:
+            return cast("Message", here.value)
+        settings = self.bodies.settings
         ahead = settings.body_grace_seconds + self.size / settings.body_bytes_per_second
-        for deadline in (self.began + ahead, max(clock(), self.began + ahead) + A_MOMENT):
+        for deadline, wait in (
+            (self.began + ahead, lambda: resumed(part, waits_for)),
+            (max(clock(), self.began + ahead) + A_MOMENT, self.wait),
+        ):
             try:
                 async with asyncio.timeout_at(deadline):
-                    return await self.wait()
+                    return await wait()
             except TimeoutError:
                 continue
         raise TooSlow(
@@ -84,3 +95,21 @@ class Incoming:
         """Nothing of it is held any more."""
         self.bodies.held -= self.held
         self.held = 0
+
+
+@types.coroutine
+def resumed(
+    coroutine: Coroutine[Any, Any, Message], waits_for: Any
+) -> Generator[Any, Any, Message]:
+    """The rest of a coroutine that has begun, and waits for something."""
+    while True:
+        try:
+            came = yield waits_for
+        except BaseException as error:  # noqa: BLE001 -- for the coroutine to take
+            thrown: BaseException | None = error
+        else:
+            thrown = None
+        try:
+            waits_for = coroutine.send(came) if thrown is None else coroutine.throw(thrown)
+        except StopIteration as end:
+            return cast("Message", end.value)

@@ -6,17 +6,16 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.api.asgi import App, Message, Receive, Scope, Send
+from app import ids
+from app.api.asgi import App, Message, Receive, Scope, Send, header
 from app.api.bodies import Bodies
 from app.api.deps import PUBLIC
-from app.ids import new_id
+from app.log import Requests
 
 ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-log = structlog.get_logger()
 
 
 class RequestContext:
@@ -32,14 +31,15 @@ class RequestContext:
         self.app = app
         self.bodies = bodies
         self.failed = failed
+        self.log = Requests()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if ACCEPTED_ID.fullmatch(given) else new_id("req")
+        given = header(scope, b"x-request-id")
+        request_id = given if given and ACCEPTED_ID.fullmatch(given) else ids.request_id()
         scope.setdefault("state", {})["request_id"] = request_id
         status, began = 0, time.perf_counter()
         body = self.bodies.of(scope, receive)
@@ -48,7 +48,10 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id.encode()),
+                ]
             await send(message)
 
         # Not taken back: a request is a task, with a context of its own.
@@ -63,10 +66,10 @@ class RequestContext:
             await self.failed(Request(scope), error)(scope, receive, labelled_send)
         finally:
             body.close()
-        # Whoever asks every second whether all is well fills no log.
-        say = log.debug if scope["path"] in PUBLIC and status == HTTPStatus.OK else log.info
-        say(
-            "request",
+        if scope["path"] in PUBLIC and status == HTTPStatus.OK:
+            return  # whoever asks every second whether all is well fills no log
+        self.log.say(
+            request_id=request_id,
             method=scope["method"],
             route=getattr(scope.get("route"), "path", None),
             status=status,

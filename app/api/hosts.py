@@ -8,12 +8,14 @@ origin is named by ``Origin``.
 import ipaddress
 import re
 
-from starlette.datastructures import Headers
-
+from app.api.asgi import Scope
 from app.config import Settings, is_loopback
 from app.errors import ForeignOrigin, UnknownHost
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.IGNORECASE)
+
+MOST = 100
+"""Values of ``Host`` that are known to be ours."""
 
 
 class Hosts:
@@ -24,10 +26,19 @@ class Hosts:
         self.origins = settings.allowed_origins
         # Whoever can name our address as a number has bent no name to it.
         self.any_number = settings.host in ("0.0.0.0", "::")  # noqa: S104 -- compared, not bound
+        self.known = set[bytes]()
 
-    def check(self, headers: Headers) -> None:
+    def check(self, scope: Scope) -> None:
         """Raises ``UnknownHost`` or ``ForeignOrigin``."""
-        hosts = headers.getlist("host")
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        if origins or len(hosts) != 1 or hosts[0] not in self.known:
+            self.look([str(h, "latin-1") for h in hosts], [str(o, "latin-1") for o in origins])
+            if len(self.known) < MOST:  # those that a wildcard lets in may be many
+                self.known.add(hosts[0])
+
+    def look(self, hosts: list[str], origins: list[str]) -> None:
+        """The same for what is not known to be right."""
         match = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if match is None:
             raise UnknownHost("the request has to name its host, once: `Host: <name>`")
@@ -36,7 +47,7 @@ class Hosts:
             raise UnknownHost(
                 f"`{name[:100]}` is no name of this service; FALLLINE_ALLOWED_HOSTS adds one"
             )
-        for origin in headers.getlist("origin"):
+        for origin in origins:
             if origin not in self.origins and origin.partition("://")[2] != hosts[0]:
                 raise ForeignOrigin(
                     "a page of another origin asks; FALLLINE_ALLOWED_ORIGINS adds one"

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 
 from app.api.accept import JSON
-from app.api.asgi import App, Receive, Scope, Send
+from app.api.asgi import App, Receive, Scope, Send, header
 from app.api.body import must_be_json
 from app.api.oracle import Oracle
 from app.services.models import Which
@@ -71,11 +71,6 @@ def asked(scope: Scope) -> Which | None:
         return None
     name, version, job_id = found.groups()
     return Which(name, int(version) if version else None, job_id)
-
-
-def header(scope: Scope, name: bytes) -> str:
-    """A header of the request; an empty one if there is none."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 async def whole(receive: Receive) -> bytes:

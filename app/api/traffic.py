@@ -26,17 +26,24 @@ class Traffic:
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.in_flight = Gauge(
+        self.in_flight = 0
+        Gauge(
             "fallline_http_requests_in_flight",
             "Requests that are not fully answered, open streams included.",
             registry=self.registry,
-        )
+        ).set_function(lambda: self.in_flight)
+        self.series: dict[tuple[str, str, int], Histogram] = {}
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Notes one answer. Whatever a client makes up ends in one label, so there are few."""
         method = scope["method"] if scope["method"] in METHODS else "other"
         route = getattr(scope.get("route"), "path", "unmatched")
-        self.latency.labels(method, route, f"{status // 100}xx").observe(seconds)
+        which = method, route, status // 100
+        series = self.series.get(which)
+        if series is None:
+            series = self.latency.labels(method, route, f"{status // 100}xx")
+            self.series[which] = series
+        series.observe(seconds)
 
 
 class Measured:
@@ -60,8 +67,11 @@ class Measured:
                 self.traffic.answered(scope, status, time.perf_counter() - began)
             await send(message)
 
-        with self.traffic.in_flight.track_inprogress():
+        self.traffic.in_flight += 1
+        try:
             await self.app(scope, receive, timed_send)
+        finally:
+            self.traffic.in_flight -= 1
         if not status:  # the client left before it was answered
             gone = HTTPStatus.BAD_REQUEST
             self.traffic.answered(scope, gone, time.perf_counter() - began)

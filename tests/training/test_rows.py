@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -44,6 +44,7 @@ def same_in_company(layers: list[dict[str, Any]], width: int, x: Tensor, at: int
     assert torch.equal(passed(layers, width, company)[at], alone[0])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.lists(SIZES, min_size=1, max_size=3), SIZES, st.data())
 def test_a_row_of_a_dense_network_depends_on_no_other(
     sizes: list[int], width: int, data: st.DataObject

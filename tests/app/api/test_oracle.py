@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.api.body import decoded, read
@@ -27,6 +27,7 @@ def numbers(value: Any) -> Any:
     return [numbers(one) for one in value] if isinstance(value, list) else repr(float(value))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(ROWS, st.sampled_from(["inputs", "outputs", "input"]), st.booleans())
 def test_whatever_is_read_fast_is_read_as_it_is_read_slowly(
     rows: object, name: str, spaced: bool
