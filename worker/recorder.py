@@ -17,10 +17,11 @@ from app.ids import new_id
 from app.numbers import speakable, spoken
 from app.services import counters, events
 from app.services.control import move
+from app.services.levels import Row
 from app.services.models import add_version
 from app.storage import Stored
 from app.tables import Checkpoint as CheckpointRow
-from app.tables import Job, MetricChunk, ModelVersion
+from app.tables import Job, MetricChunk, MetricLevel, ModelVersion
 from training import checkpoint, predict
 from training.catalog.metrics import rises
 from training.data import Data
@@ -30,8 +31,9 @@ from training.stopping import EXPLODED
 from worker.child import Child
 from worker.ends import End, failed
 from worker.fence import Lost, write
+from worker.levels import Rows
 from worker.retention import thin
-from worker.series import Rows, Series
+from worker.series import Series
 
 log = structlog.get_logger()
 
@@ -47,14 +49,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a transaction will say: changes of the job, chunks, findings, files already on the
-    disk, and the end of the attempt.
+    """All that a transaction will say: changes of the job, chunks, what chunks that close bring to
+    the levels, findings, files already on the disk, and the end of the attempt.
 
     ``counts``: what it adds to the operator's counters.
     """
 
     job: dict[str, Any]
     chunks: list[dict[str, Any]]
+    levels: list[dict[str, Any]]
     findings: list[dict[str, Any]]
     checkpoint: dict[str, Any] | None
     model: Stored | None
@@ -132,6 +135,7 @@ class Recorder:
         return Prepared(
             changes,
             chunks,
+            [self.level(name, row) for name, s in self.series.items() for row in s.taken()],
             self.findings,
             self.saved(block) if entry.save else None,
             self.model(block.outcome),
@@ -158,6 +162,8 @@ class Recorder:
                 raise Intervened
             if prepared.chunks:
                 put(session, prepared.chunks)
+            if prepared.levels:
+                put_levels(session, prepared.levels)
             for finding in prepared.findings:
                 events.record(session, self.job.id, "finding", finding)
             if prepared.checkpoint is not None:
@@ -255,6 +261,18 @@ class Recorder:
             "values": row.values,
         }
 
+    def level(self, series: str, row: Row) -> dict[str, Any]:
+        """A row of ``metric_levels``."""
+        return {
+            "job_id": self.job.id,
+            "tenant_id": self.job.tenant_id,
+            "series": series,
+            "level": row.level,
+            "first_iteration": row.first,
+            "last_iteration": row.last,
+            "marks": row.marks,
+        }
+
     def saved(self, block: Block) -> dict[str, Any]:
         """Stores the state after the block."""
         stored = self.child.storage.put("ckpt", checkpoint.encode(block.checkpoint))
@@ -286,6 +304,12 @@ def put(session: Session, chunks: list[dict[str, Any]]) -> None:
         set_={"values": new.excluded["values"]},
     )
     session.connection().execute(replaced, chunks)
+
+
+def put_levels(session: Session, levels: list[dict[str, Any]]) -> None:
+    """Rows of levels, each unless it is there: what it stands for never changes."""
+    new = insert(session, MetricLevel).on_conflict_do_nothing()
+    session.connection().execute(new, levels)
 
 
 def ended(outcome: Outcome, loss: float | str | None) -> End:

@@ -1,30 +1,25 @@
 """What is recorded of one series, cut into chunks: added once, compared when it is repeated."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.services.levels import Row
 from app.tables import Job, MetricChunk
 from app.tables.metric import CHUNK
+from worker.levels import Levels, Rows
 
 Values = NDArray[np.float32]
-
-
-class Rows(NamedTuple):
-    """A chunk to be written: where it begins, and all it holds."""
-
-    first_iteration: int
-    values: Values
 
 
 class Series:
     """The open end of a series. Position p stands for iteration ``origin + p·stride``.
 
     ``values`` begin at position ``base``, a chunk's boundary; what lies before is closed.
+    ``coarser``: what closing chunks has brought to the levels, until it is taken.
     """
 
     def __init__(self, name: str, origin: int, stride: int) -> None:
@@ -33,6 +28,8 @@ class Series:
         self.stride = stride
         self.base = 0
         self.values: Values = np.empty(0, dtype=np.float32)
+        self.levels = Levels(origin, stride)
+        self.coarser: list[Row] = []
 
     def load(self, session: Session, job: Job, resume_at: int) -> None:
         """Reads back what a lost attempt recorded, from the chunk that holds ``resume_at`` on."""
@@ -51,6 +48,7 @@ class Series:
         # one has ended.
         regular = [row.values for row in rows if self.on_grid(row.first_iteration)]
         self.values = np.concatenate([self.values, *regular])
+        self.levels.load(session, job.id, self.name, self.base + len(self.values))
 
     def on_grid(self, iteration: int) -> bool:
         """Whether an iteration is one of the regular ones."""
@@ -67,8 +65,11 @@ class Series:
         old = self.values[offset : offset + len(new)]
         agree = np.array_equal(old.view(np.int32), new[: len(old)].view(np.int32))
         known = len(self.values)
-        self.values = np.concatenate([self.values, new[len(old) :]])
-        rows = list(self.chunks(known)) if len(self.values) > known else []
+        rows: list[Rows] = []
+        if len(new) > len(old):
+            self.values = np.concatenate([self.values, new[len(old) :]])
+            rows = list(self.chunks(known))
+            self.coarser += self.levels.closed(rows)
         self.close(offset + len(new))
         return rows, agree
 
@@ -77,6 +78,11 @@ class Series:
         for start in range(known - known % CHUNK, len(self.values), CHUNK):
             first = self.origin + (self.base + start) * self.stride
             yield Rows(first, self.values[start : start + CHUNK])
+
+    def taken(self) -> list[Row]:
+        """Rows of the levels that are to be written, once."""
+        rows, self.coarser = self.coarser, []
+        return rows
 
     def close(self, end: int) -> None:
         """Forgets the chunks before the one in which the next value will lie."""

@@ -16,7 +16,7 @@ from app.ids import new_id
 from app.numbers import speakable
 from app.services import metrics
 from app.storage import DamagedFile, Storage
-from app.tables import Checkpoint, Job, MetricChunk
+from app.tables import Checkpoint, Job, MetricChunk, MetricLevel
 from app.tables.columns import head
 from training.catalog.metrics import rises
 
@@ -39,6 +39,27 @@ def take_series(session: Session, parent: Job, heir: Job) -> None:
         chunk.job_id == parent.id, chunk.series.in_(heir.series), chunk.first_iteration < end
     )
     session.execute(insert(chunk).from_select(list(copied), inherited))
+    take_levels(session, parent, heir)
+
+
+def take_levels(session: Session, parent: Job, heir: Job) -> None:
+    """Copies what was made of these values alone."""
+    level = MetricLevel
+    copied = {
+        "tenant_id": literal(heir.tenant_id),
+        "job_id": literal(heir.id),
+        "series": level.series,
+        "level": level.level,
+        "first_iteration": level.first_iteration,
+        "last_iteration": level.last_iteration,
+        "marks": level.marks,
+    }
+    inherited = select(*copied.values()).where(
+        level.job_id == parent.id,
+        level.series.in_(heir.series),
+        level.last_iteration < heir.iteration,
+    )
+    session.execute(insert(level).from_select(list(copied), inherited))
 
 
 def extremes(session: Session, parent: Job, heir: Job) -> tuple[Values, Values]:

@@ -9,11 +9,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import Invalid
+from app.services.levels import look
 from app.services.points import EMPTY, Points, joined
-from app.services.sampling import sampled
+from app.services.sampling import Sampler
 from app.services.smoothing import Average
 from app.tables import Job, MetricChunk
 from app.tables.columns import Floats
+from app.tables.metric import CHUNK
 from training.mistakes import Mistake, unknown
 
 STRETCH = 64
@@ -58,7 +60,7 @@ def known_names(job: Job, names: list[str]) -> list[str]:
 def read(session: Session, job: Job, names: list[str], selection: Selection, limit: int) -> Curves:
     """The selected points, at most ``limit`` a series."""
     series = {
-        name: head(stretches(session, job.id, name, selection), limit + 1)
+        name: head(stretches(session, job.id, name, selection, limit + 1), limit + 1)
         for name in known_names(job, names)
     }
     cuts = [int(p.iterations[limit - 1]) for p in series.values() if len(p.iterations) > limit]
@@ -71,18 +73,26 @@ def read(session: Session, job: Job, names: list[str], selection: Selection, lim
 def overview(
     session: Session, job: Job, names: list[str], selection: Selection, most: int
 ) -> Overview:
-    """What can be seen of the selected points, with at most ``most`` a series."""
+    """What can be seen of the selected points, with at most ``most`` a series.
+
+    What is read grows with ``most``, not with the series; an average of all, though, needs all.
+    """
     first = 0 if selection.after is None else selection.after + 1
     # No point lies past what the job has recorded: the last evaluation is at its last iteration.
     end = job.iteration + 1 if selection.before is None else selection.before
-    selection = selection._replace(before=min(end, job.iteration + 1))
-    found = {
-        name: sampled(stretches(session, job.id, name, selection), most, first, end - 1)
-        for name in known_names(job, names)
-    }
+    end = min(end, job.iteration + 1)
+    found = {name: Sampler(most, first, end - 1) for name in known_names(job, names)}
+    for name, sampler in found.items():
+        gaps = [(first, end - 1)]
+        if selection.smooth is None:
+            gaps = look(session, job.id, name, sampler, end - 1)
+        for low, high in gaps:
+            rest = Selection(low - 1, high + 1, selection.smooth)
+            for part in stretches(session, job.id, name, rest):
+                sampler.add(part)
     return Overview(
-        {name: points for name, (points, _) in found.items()},
-        {name: count for name, (_, count) in found.items()},
+        {name: sampler.result() for name, sampler in found.items()},
+        {name: sampler.count for name, sampler in found.items()},
     )
 
 
@@ -98,20 +108,28 @@ def head(found: Generator[Points], count: int) -> Points:
     return joined(parts)
 
 
-def stretches(session: Session, job_id: str, name: str, selection: Selection) -> Generator[Points]:
-    """The selected points of a series, a stretch at a time, in bounded memory."""
+def stretches(
+    session: Session, job_id: str, name: str, selection: Selection, wanted: int = STRETCH * CHUNK
+) -> Generator[Points]:
+    """The selected points of a series, a stretch at a time, in bounded memory.
+
+    ``wanted``: how many will do, so that not many more are fetched.
+    """
     after, before, smooth = selection
     average = None if smooth is None else Average(smooth)
-    with closing(recorded(session, job_id, name, None if average else after, before)) as parts:
+    begin = None if average else after
+    many = STRETCH if average else min(STRETCH, wanted // CHUNK + 2)
+    with closing(recorded(session, job_id, name, begin, before, many)) as parts:
         for part in parts:
             values = average(part.values) if average else part.values
             yield Points(part.iterations, values).between(after, before)
 
 
 def recorded(
-    session: Session, job_id: str, name: str, after: int | None, before: int | None
+    session: Session, job_id: str, name: str, after: int | None, before: int | None, many: int
 ) -> Generator[Points]:
-    """The stored points of a series from the chunk on that holds ``after``."""
+    """The stored points of a series from the chunk on that holds ``after``, so many chunks at a
+    time."""
     where = (MetricChunk.job_id == job_id, MetricChunk.series == name)
     query = select(MetricChunk.first_iteration, MetricChunk.stride, MetricChunk.values)
     query = query.where(*where).order_by(MetricChunk.first_iteration)
@@ -126,7 +144,7 @@ def recorded(
     if before is not None:
         query = query.where(MetricChunk.first_iteration < before)
     # Closed, for the server holds what was not fetched.
-    with closing(session.execute(query.execution_options(yield_per=STRETCH))) as rows:
+    with closing(session.execute(query.execution_options(yield_per=many))) as rows:
         for chunks in rows.partitions():
             yield joined([points_of(*chunk) for chunk in chunks])
 

@@ -9,7 +9,7 @@ from app.tables.event import Event
 from app.tables.intervention import Intervention
 from app.tables.job import Job
 from app.tables.key import ApiKey
-from app.tables.metric import MetricChunk
+from app.tables.metric import MetricChunk, MetricLevel
 from app.tables.model import Model, ModelVersion
 from app.tables.task import Task, TaskState
 from app.tables.tenant import Tenant
@@ -29,6 +29,7 @@ __all__ = [
     "Job",
     "JobState",
     "MetricChunk",
+    "MetricLevel",
     "Model",
     "ModelVersion",
     "Task",

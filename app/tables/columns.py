@@ -15,6 +15,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 Floats = NDArray[np.float32]
+Marks = NDArray[np.void]
+MARK = np.dtype([("iteration", "<i4"), ("value", "<f4")])
 
 FLOAT4_OID, FLOAT4_ARRAY_OID = 700, 1021
 HEADER_BYTES = 20
@@ -91,6 +93,21 @@ class FloatArray(TypeDecorator[Floats]):
         if value is None or isinstance(value, np.ndarray):
             return value
         return np.frombuffer(value, dtype="<f4").astype(np.float32)
+
+
+class Pairs(TypeDecorator[Marks]):
+    """Iterations with their values, as they lie in memory: little-endian, eight bytes a pair."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Marks | None, dialect: Dialect) -> bytes | None:
+        """The bytes."""
+        return None if value is None else value.astype(MARK).tobytes()
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> Marks | None:
+        """Read in place."""
+        return None if value is None else np.frombuffer(value, dtype=MARK)
 
 
 class Real4Array(UserDefinedType[Any]):

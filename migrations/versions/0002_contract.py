@@ -24,13 +24,14 @@ def upgrade() -> None:
         interventions,
         idempotent_answers,
         counters,
+        metric_levels,
     ):
         create()
 
 
 def downgrade() -> None:
     """Back to the one before."""
-    for name in ("counters", "idempotent_answers", "interventions", "events"):
+    for name in ("metric_levels", "counters", "idempotent_answers", "interventions", "events"):
         op.drop_table(name)
     op.execute(f"DROP TRIGGER terminal_states{'' if sqlite() else ' ON jobs'}")
     if not sqlite():
@@ -220,3 +221,25 @@ def counters() -> None:
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", "label", "shard", name="pk_counters"),
     )
+
+
+def metric_levels() -> None:
+    """Recorded series, from afar."""
+    tenant, to_tenants = owned("metric_levels")
+    job, to_jobs = of_a_job("metric_levels")
+    op.create_table(
+        "metric_levels",
+        tenant,
+        job,
+        sa.Column("series", sa.String(), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("first_iteration", sa.Integer(), nullable=False),
+        sa.Column("last_iteration", sa.Integer(), nullable=False),
+        sa.Column("marks", sa.LargeBinary(), nullable=False),
+        to_tenants,
+        to_jobs,
+        sa.PrimaryKeyConstraint(
+            "job_id", "series", "level", "first_iteration", name="pk_metric_levels"
+        ),
+    )
+    op.create_index("ix_metric_levels_tenant_id", "metric_levels", ["tenant_id"])

@@ -3,12 +3,11 @@
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.services.points import Points
-from app.services.sampling import FEWEST, sampled
+from app.services.sampling import FEWEST, Sampler
 
 VALUES = st.lists(
     st.floats(width=32, min_value=-(2.0**100), max_value=2.0**100)
@@ -27,6 +26,14 @@ def cut(points: Points, size: int) -> list[Points]:
     at, values = points
     starts = range(0, len(at), size)
     return [Points(at[start : start + size], values[start : start + size]) for start in starts]
+
+
+def sampled(stretches: list[Points], most: int, first: int, last: int) -> tuple[Points, int]:
+    """The points to show, and how many there are."""
+    sampler = Sampler(most, first, last)
+    for stretch in stretches:
+        sampler.add(stretch)
+    return sampler.result(), sampler.count
 
 
 def shown(values: list[float], most: int, size: int = 50) -> dict[int, float]:
@@ -82,10 +89,9 @@ def test_each_bucket_has_its_own_extremes() -> None:
     assert len(kept) <= 82
 
 
-@pytest.mark.parametrize("length", [1, 7, 50])
-def test_what_fits_comes_whole(length: int) -> None:
-    # Rising, so that the smallest and largest of a fine bucket are its ends.
-    assert list(shown([float(i) for i in range(length)], 1000)) == list(range(length))
+@given(VALUES, st.integers(0, 30))
+def test_what_fits_comes_whole(values: list[float], more: int) -> None:
+    assert list(shown(values, len(values) + more, size=7)) == list(range(len(values)))
 
 
 def test_most_of_what_may_be_shown_is_shown() -> None:
