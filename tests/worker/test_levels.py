@@ -23,9 +23,9 @@ Floats = NDArray[np.float32]
 
 
 class Course(NamedTuple):
-    """How a series came about: its values, the blocks they came in, and the breaks: past which share
-    of all, whether the worker died or the job was forked, and how many values before the end of
-    what was recorded it went on."""
+    """How a series came about: its values, the blocks they came in, and the breaks: past which
+    share of all, whether the worker died or the job was forked, and how many values before the end
+    of what was recorded it went on."""
 
     values: Floats
     origin: int
