@@ -2,8 +2,8 @@
 
 from dataclasses import asdict
 
+from training.blocks import Checkpoint, Weights
 from training.numerics import Numerics
-from training.run import Checkpoint, Weights
 from training.step import State
 from training.stopping import Counters
 from training.tensorfile import pack, prefixed, under, unpack

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from training.blocks import Block, Checkpoint
 from training.data import Data
+from training.job import Training
 from training.numerics import Numerics
 from training.plan import Leg
-from training.run import Block, Checkpoint, Training, train
+from training.run import train
 from training.spec import JobSpec
 from training.stopping import Counters
 

@@ -1,11 +1,13 @@
 """What iteration n is given, as a function of n alone."""
 
-import torch
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from training.catalog.layers import Dropout
 from training.data import Data
 from training.losses import loss_weights
-from training.network import Tensors
 from training.numerics import Numerics
 from training.optimizers import RULES
 from training.plan import Plan, every
@@ -17,6 +19,15 @@ CHUNK, ROWS = 256, 1 << 20
 together."""
 
 
+class Window(NamedTuple):
+    """What a run of N iterations is given, the noise apart: rows of the training data [N, B]
+    (``None``: all of them), and the optimizer's numbers in float64 [N, H]."""
+
+    iterations: range
+    rows: NDArray[np.int64] | None
+    hyper: NDArray[np.float64]
+
+
 class Feed:
     """Batches, noise and hyper-parameters of a job by iteration number."""
 
@@ -26,9 +37,10 @@ class Feed:
         self.loss_weights = loss_weights(plan.spec.loss, data.class_counts, numerics)
         self.numerics = numerics
         self.stream = BatchStream(len(self.train.rows), plan.batch_size, plan.spec.seed)
-        self.chunk = range(0)
+        self.names = list(self.numbers(0))
+        self.window = Window(range(0), None, np.empty((0, 0)))
+        self.ready = range(0)  # of which window the next two are tensors
         self.index_NB = self.hyper_NH = numerics.zeros(0)
-        self.hyper_names: list[str] = []
         self.noisy = [
             (layer.path, layer.word.p, (plan.batch_size, *layer.input_shape))
             for layer in every(plan.layers)
@@ -37,36 +49,46 @@ class Feed:
 
     def __call__(self, n: int) -> Inputs:
         """Everything that update ``n`` needs."""
-        if n not in self.chunk:
-            self.fill(n)
-        at = n - self.chunk.start
+        if n not in self.ready:
+            window = self.around(n)
+            if window.rows is not None:
+                self.index_NB = self.numerics.integers(window.rows)
+            self.hyper_NH = self.numerics.floats(window.hyper)
+            self.ready = window.iterations
+        at = n - self.ready.start
         x, y = self.train.x, self.train.y
-        if self.plan.spec.batch_size != "full":  # the order within a full batch changes nothing
+        if self.plan.spec.batch_size != "full":
             rows_B = self.index_NB[at]
             x, y = x.index_select(0, rows_B), y.index_select(0, rows_B)
-        hyper = dict(zip(self.hyper_names, self.hyper_NH[at].unbind(), strict=True))
-        return Inputs(x, y, self.noise(n), hyper, self.loss_weights)
+        hyper = dict(zip(self.names, self.hyper_NH[at].unbind(), strict=True))
+        noise = {path: self.numerics.floats(mask) for path, mask in self.noise(n).items()}
+        return Inputs(x, y, noise, hyper, self.loss_weights)
 
-    def fill(self, n: int) -> None:
-        """Prepares the chunk of iterations that holds ``n``."""
+    def around(self, n: int) -> Window:
+        """The window that holds iteration ``n``, made once."""
+        if n not in self.window.iterations:
+            self.window = self.made(n)
+        return self.window
+
+    def made(self, n: int) -> Window:
+        """Where a window begins and ends is a function of the plan alone."""
         length = max(1, min(CHUNK, ROWS // self.plan.batch_size))
         start = n - n % length
-        self.chunk = range(start, min(start + length, self.plan.iterations))
-        if self.plan.spec.batch_size != "full":
-            indices = self.stream.indices(start, len(self.chunk))
-            self.index_NB = self.numerics.integers(indices)
-        optimizer, plan = self.plan.spec.optimizer, self.plan
-        rule, clip = RULES[optimizer.type], self.plan.spec.clip_grad_norm
-        constant = {} if clip is None else {"clip_grad_norm": clip}
-        rows = [rule.hyper(optimizer, plan.learning_rate(i), i) | constant for i in self.chunk]
-        self.hyper_names = list(rows[0])
-        table = torch.tensor([list(row.values()) for row in rows], dtype=torch.float64)
-        self.hyper_NH = table.to(self.numerics.device, self.numerics.dtype)
+        iterations = range(start, min(start + length, self.plan.iterations))
+        rows = None
+        if self.plan.spec.batch_size != "full":  # the order within a full batch changes nothing
+            rows = self.stream.indices(start, len(iterations))
+        hyper = np.array([list(self.numbers(i).values()) for i in iterations])
+        return Window(iterations, rows, hyper)
 
-    def noise(self, n: int) -> Tensors:
+    def numbers(self, n: int) -> dict[str, float]:
+        """The numbers of update ``n``, by name."""
+        spec = self.plan.spec
+        clip = {} if spec.clip_grad_norm is None else {"clip_grad_norm": spec.clip_grad_norm}
+        rule = RULES[spec.optimizer.type]
+        return rule.hyper(spec.optimizer, self.plan.learning_rate(n), n) | clip
+
+    def noise(self, n: int) -> dict[str, NDArray[np.float64]]:
         """The dropout masks of update ``n``: [B, *shape] by layer path."""
         seed = self.plan.spec.seed
-        return {
-            path: self.numerics.floats(dropout_mask(p, shape, seed, path, n))
-            for path, p, shape in self.noisy
-        }
+        return {path: dropout_mask(p, shape, seed, path, n) for path, p, shape in self.noisy}

@@ -4,7 +4,7 @@ Shapes: B batch, C channels, L length, H height, W width, F features, E of an em
 Argument checks are the catalogue's; here the words are known to fit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -182,16 +182,20 @@ def elementwise(function: Callable[[Tensor], Tensor]) -> Callable[[Any, Tensor, 
     return lambda word, x, own: function(x)
 
 
-def skip(projection: LayerWord | None, x: Tensor, own: Own) -> Tensor:
+Forward = Mapping[str, Callable[[Any, Tensor, Own], Tensor]]
+"""What each word does."""
+
+
+def skip(forward: Forward, projection: LayerWord | None, x: Tensor, own: Own) -> Tensor:
     """What a residual block adds to its output: its input, projected where shapes differ."""
     if projection is None:
         return x
     start = f"{PROJECTION}."
     inside = {n.removeprefix(start): p for n, p in own.parameters.items() if n.startswith(start)}
-    return FORWARD[projection.type](projection, x, own._replace(parameters=inside))
+    return forward[projection.type](projection, x, own._replace(parameters=inside))
 
 
-FORWARD: dict[str, Callable[[Any, Tensor, Own], Tensor]] = {
+FORWARD: Forward = {
     "linear": linear,
     "conv1d": convolution,
     "conv2d": convolution,

@@ -72,7 +72,10 @@ def huber_loss(
     return functional.huber_loss(output_BD, target_BD, delta=word.delta)
 
 
-LOSS: dict[str, Callable[[Any, Tensor, Tensor, LossWeights], Tensor]] = {
+LossFunction = Callable[[Any, Tensor, Tensor, LossWeights], Tensor]
+"""Of a word, outputs, targets and weights."""
+
+LOSS: dict[str, LossFunction] = {
     "cross_entropy": cross_entropy,
     "nll_loss": nll_loss,
     "bce_with_logits": bce_with_logits,

@@ -1,8 +1,7 @@
 """A network as data: where each parameter lies in the flat store, and the forward pass over it."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from training import randomness
 from training.catalog import Parameter
 from training.catalog.layers import Residual
-from training.layers import FORWARD, Own, skip
+from training.layers import FORWARD, Forward, Own, skip
 from training.numerics import Numerics
 from training.plan import LayerPlan, every
 
@@ -23,10 +22,14 @@ class Network:
 
     Parameters live in one flat vector [P], the layers' tensors are views of it: the optimizer is a
     handful of operations whatever the depth, and a checkpoint is one row.
+
+    ``forward``: what a layer is, by its word: of one job, or of several side by side, whose stores
+    are then [K, R] (R ≥ P: a row may be padded), and all else has an axis K in front.
     """
 
-    def __init__(self, layers: Sequence[LayerPlan]) -> None:
+    def __init__(self, layers: Sequence[LayerPlan], forward: Forward = FORWARD) -> None:
         self.layers = tuple(layers)
+        self.forward = forward
         self.parameters: dict[str, Parameter] = {
             name: p for layer in self.layers for name, p in layer.parameters.items()
         }
@@ -44,9 +47,10 @@ class Network:
 
     def views(self, flat_P: Tensor) -> Tensors:
         """The flat store as named tensors. One split: its gradient is one concatenation."""
-        pieces = flat_P.split(self.sizes)
-        named = zip(self.parameters.items(), pieces, strict=True)
-        return {name: piece.view(parameter.shape) for (name, parameter), piece in named}
+        *jobs, width = flat_P.shape
+        pieces = flat_P.split([*self.sizes, width - sum(self.sizes)], -1)
+        named = zip(self.parameters.items(), pieces, strict=False)
+        return {name: piece.view(*jobs, *parameter.shape) for (name, parameter), piece in named}
 
     def initial_parameters(self, seed: int, numerics: Numerics) -> Tensor:
         """[P], each tensor drawn from the seed and its own name."""
@@ -69,13 +73,10 @@ class Network:
         buffers: Tensors,
         x: Tensor,
         noise: Tensors | None = None,
-        *,
-        forward: Mapping[str, Callable[[Any, Tensor, Own], Tensor]] = FORWARD,
     ) -> tuple[Tensor, Tensors]:
         """[B, *input] → [B, *output] and the new buffers.
 
-        ``noise``: the masks of one iteration by layer path; ``None`` means evaluation. ``forward``:
-        how each layer is computed.
+        ``noise``: the masks of one iteration by layer path; ``None`` means evaluation.
         """
         updated = dict(buffers)
 
@@ -90,9 +91,11 @@ class Network:
                     {},
                 )
                 if layer.path in self.skips:
-                    x = through(layer.layers, x) + skip(self.skips[layer.path], x, own)
+                    x = through(layer.layers, x) + skip(
+                        self.forward, self.skips[layer.path], x, own
+                    )
                 else:
-                    x = forward[layer.word.type](layer.word, x, own)
+                    x = self.forward[layer.word.type](layer.word, x, own)
                 updated.update({f"{layer.path}.{name}": t for name, t in own.updated.items()})
             return x
 

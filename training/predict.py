@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training import images, inline, rows, tabular
+from training.blocks import Weights
 from training.catalog import Classes, Column, Values
 from training.catalog.words import spoken
 from training.check_model import embedding, unfit
@@ -20,7 +21,6 @@ from training.losses import class_logits
 from training.network import Network
 from training.numerics import Numerics
 from training.plan import Plan, every, follow
-from training.run import Weights
 from training.spec import Model
 from training.tensorfile import pack, prefixed, under, unpack
 
@@ -73,10 +73,9 @@ class Predictor:
             for column in facts["columns"]
         )
         layers = follow(Model.model_validate(facts["model"]), self.input_shape)
-        self.network = Network(layers)
         state = {n: t.to(self.numerics.device) for n, t in under("state", tensors).items()}
         self.by_rows = rows.possible(layers)
-        self.forward = rows.FORWARD_BY_ROWS if self.by_rows else FORWARD
+        self.network = Network(layers, rows.FORWARD_BY_ROWS if self.by_rows else FORWARD)
         self.tensors = rows.widened(layers, state) if self.by_rows else state
         arrays = {name: values.numpy() for name, values in under("preparation", tensors).items()}
         self.preparation = Preparation(**arrays)
@@ -107,7 +106,7 @@ class Predictor:
     def passed(self, x: Tensor) -> Tensor:
         """One pass through the network."""
         filled = rows.filled_up(x) if self.by_rows else x
-        output, _ = self.network.apply(self.tensors, self.tensors, filled, forward=self.forward)
+        output, _ = self.network.apply(self.tensors, self.tensors, filled)
         return output if filled is x else output[: len(x)]
 
     def answers(self, output: Tensor, *, logits: bool = False) -> list[dict[str, Any]]:

@@ -5,13 +5,18 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from training.blocks import Checkpoint
 from training.course import beginning
 from training.data import Data
+from training.job import Training
 from training.network import Network, Tensors
 from training.numerics import Numerics
 from training.plan import Leg
-from training.run import Checkpoint, Training
+from training.run import group_of
 from training.step import State
+
+LOOK = 0.05
+"""Seconds between two calls of ``progress``, or one iteration."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def replay(
 ) -> Moment:
     """Iteration ``n`` of a job that made ``last`` updates, from a checkpoint at or before ``n``.
 
-    ``progress`` is called at every step.
+    ``progress`` is called on the way.
     """
     start = nearest or beginning(legs, data, numerics)
     assert start.iteration <= n <= last
@@ -72,23 +77,18 @@ def arrive(
     progress: Callable[[], None],
 ) -> tuple[Training, State]:
     """The state before update ``n``, and the training that makes this update."""
-    state, at = start.state, start.iteration
     for leg in legs:
         rules = leg.until is None or n < leg.until
         end = n if leg.until is None else min(n, leg.until)
-        if end <= at and not rules:
+        if end <= start.iteration and not rules:
             continue
-        job = Training(leg.plan, data, numerics)
-        for i in range(at, end):
-            state, _ = job.run(state, job.feed(i))
+        job = Training(leg.plan, data, numerics, end, evaluates=False)
+        group = group_of([job])
+        while start.iteration < end:
+            (block,) = group.blocks([start], LOOK)
+            group.hasten([block])
+            start = block.checkpoint
             progress()
-            if i - at == EAGER_STEPS and job.run.name == "eager":
-                job.trace(state, i)
-        at = max(at, end)
         if rules:
-            return job, state
+            return job, start.state
     raise AssertionError("the last leg has no end")
-
-
-EAGER_STEPS = 200
-"""Steps after which a trace (about 0.1 s) pays in a replay."""

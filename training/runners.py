@@ -1,4 +1,4 @@
-"""Ways to run a step. All runners here are of one numerics class, *sequential*: equal bits."""
+"""Ways to run the step of one job. Within a numerics class all of them give equal bits."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -7,13 +7,16 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from training.batched import width
 from training.step import Inputs, Outputs, State, Step
+
+RunnerName = Literal["eager", "traced"]
 
 
 class Runner(Protocol):
     """Runs one update."""
 
-    name: Literal["eager", "traced"]
+    name: RunnerName
 
     def __call__(self, state: State, inputs: Inputs) -> tuple[State, Outputs]: ...
 
@@ -21,7 +24,7 @@ class Runner(Protocol):
 class Eager:
     """The step as it is written: runs at once, pays for autograd's bookkeeping every time."""
 
-    name: Literal["eager", "traced"] = "eager"
+    name: RunnerName = "eager"
 
     def __init__(self, step: Step) -> None:
         self.step = step
@@ -32,13 +35,56 @@ class Eager:
         return self.step(state, inputs)
 
 
+class Single:
+    """One job of the class *fused*, alone: a step of several jobs, given one."""
+
+    name: RunnerName = "eager"
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    @torch.no_grad()
+    def __call__(self, state: State, inputs: Inputs) -> tuple[State, Outputs]:
+        """One update."""
+        size = state.parameters.shape[0]
+        given = inputs._replace(
+            x=inputs.x.unsqueeze(0),
+            y=inputs.y.unsqueeze(0),
+            noise={path: mask.unsqueeze(0) for path, mask in inputs.noise.items()},
+            hyper={name: number.reshape(1, 1) for name, number in inputs.hyper.items()},
+        )
+        updated, outputs = self.step(stacked([state]), given)
+        return row(updated, 0, size), Outputs(outputs.loss[0], outputs.gradient[0, :size])
+
+
+def stacked(states: Sequence[State]) -> State:
+    """States [P] of several jobs as one [K, R], in memory of its own: rows are padded with zeros to
+    whole vectors."""
+
+    def stack(rows: Sequence[Tensor]) -> Tensor:
+        size = rows[0].shape[0]
+        whole = rows[0].new_zeros(len(rows), width(size))
+        for k, row_P in enumerate(rows):
+            whole[k, :size] = row_P
+        return whole
+
+    slots = {name: stack([s.slots[name] for s in states]) for name in states[0].slots}
+    return State(stack([s.parameters for s in states]), {}, slots)
+
+
+def row(state: State, k: int, size: int) -> State:
+    """The state of job ``k``, without the padding; the memory is shared."""
+    slots = {name: slot[k, :size] for name, slot in state.slots.items()}
+    return State(state.parameters[k, :size], {}, slots)
+
+
 class Traced:
     """The step as one flat graph of kernels, forward and backward, recorded once.
 
     The graph calls the same kernels in the same order as the eager step, so bits are equal.
     """
 
-    name: Literal["eager", "traced"] = "traced"
+    name: RunnerName = "traced"
 
     def __init__(self, step: Step, state: State, inputs: Inputs) -> None:
         # Sorted, because a state that was read from a file may hold its names in another order.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from training.losses import LOSS, LossWeights
+from training.losses import LossFunction, LossWeights
 from training.network import Network, Tensors
 from training.numerics import Numerics
 from training.optimizers import RULES, Hyper, Slots
@@ -15,7 +15,10 @@ from training.plan import Plan
 
 
 class State(NamedTuple):
-    """All that one update changes. P: all parameters; buffers by ``state_dict`` name."""
+    """All that one update changes. P: all parameters; buffers by ``state_dict`` name.
+
+    Of K jobs side by side everything, here and below, has an axis K in front.
+    """
 
     parameters: Tensor
     buffers: Tensors
@@ -45,24 +48,34 @@ class Outputs(NamedTuple):
 Step = Callable[[State, Inputs], tuple[State, Outputs]]
 
 
-def make_step(plan: Plan, network: Network, numerics: Numerics) -> Step:
-    """The step of one job. What varies with the iteration comes in as tensors."""
+def make_step(plan: Plan, network: Network, loss_of: LossFunction, numerics: Numerics) -> Step:
+    """The step of a job, or of several. What varies with the iteration comes in as tensors, and so
+    does what one of several jobs has for itself."""
     loss_word, optimizer = plan.spec.loss, plan.spec.optimizer
-    loss_of, rule = LOSS[loss_word.type], RULES[optimizer.type]
+    rule = RULES[optimizer.type]
     clip = plan.spec.clip_grad_norm
 
-    def objective(parameters: Tensors, buffers: Tensors, inputs: Inputs) -> tuple[Tensor, Tensors]:
+    def objective(
+        parameters: Tensors, buffers: Tensors, inputs: Inputs
+    ) -> tuple[Tensor, tuple[Tensor, Tensors]]:
         with numerics.narrowed():
             output, updated = network.apply(parameters, buffers, inputs.x, inputs.noise)
         output = output.to(numerics.dtype)
-        return loss_of(loss_word, output, inputs.y, inputs.loss_weights), updated
+        loss = loss_of(loss_word, output, inputs.y, inputs.loss_weights)
+        # Summed over jobs, never averaged: none must weigh what its neighbours learn.
+        return loss.sum() if loss.dim() else loss, (loss, updated)
 
     differentiate = grad_and_value(objective, has_aux=True)
 
     def step(state: State, inputs: Inputs) -> tuple[State, Outputs]:
         parameters = network.views(state.parameters)
-        gradients, (loss, buffers) = differentiate(parameters, state.buffers, inputs)
-        gradient_P = torch.cat([gradients[name].reshape(-1) for name in parameters])
+        gradients, (_, (loss, buffers)) = differentiate(parameters, state.buffers, inputs)
+        axes = state.parameters.dim() - 1
+        flat = [gradients[name].flatten(axes) for name in parameters]
+        spare = state.parameters.shape[-1] - sum(piece.shape[-1] for piece in flat)
+        if spare:  # behind the last parameter of a padded row
+            flat.append(state.parameters.new_zeros(*state.parameters.shape[:-1], spare))
+        gradient_P = torch.cat(flat, -1)
         used_P = gradient_P if clip is None else clipped(gradient_P, inputs.hyper["clip_grad_norm"])
         updated_P, slots = rule.update(
             optimizer, state.parameters, used_P, state.slots, inputs.hyper
@@ -74,5 +87,6 @@ def make_step(plan: Plan, network: Network, numerics: Numerics) -> Step:
 
 def clipped(gradient_P: Tensor, most: Tensor) -> Tensor:
     """g·min(1, ``most`` / (‖g‖ + 10⁻⁶)), as ``torch.nn.utils.clip_grad_norm_``."""
-    factor: Tensor = most / (torch.linalg.vector_norm(gradient_P) + 1e-6)
+    norm = torch.linalg.vector_norm(gradient_P, dim=-1, keepdim=True)
+    factor: Tensor = most / (norm + 1e-6)
     return gradient_P * factor.clamp(max=1.0)

@@ -105,8 +105,9 @@ def warm_up(*, trace: bool) -> Device:
     """
     from training.check import check
     from training.data import load
+    from training.job import Training
     from training.numerics import Numerics, configure
-    from training.run import Training
+    from training.run import group_of
 
     configure()
     numerics = Numerics.on("auto")
@@ -120,7 +121,8 @@ def warm_up(*, trace: bool) -> Device:
         }
     )
     job = Training(plan, load(plan, numerics), numerics)
+    group = group_of([job])
     if trace:
-        job.trace(job.beginning().state, 0)
-    job.block(job.beginning(), 0)
+        group.trace([job.beginning()])
+    group.blocks([job.beginning()], 0)
     return "cuda" if numerics.device.type == "cuda" else "cpu"

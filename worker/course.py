@@ -14,11 +14,11 @@ from app.storage import DamagedFile
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Dataset, Job
 from training import checkpoint
+from training.blocks import Checkpoint
 from training.data import load
 from training.numerics import Numerics
 from training.plan import Leg
 from training.replay import Moment, replay
-from training.run import Checkpoint
 from training.stored import Opener
 from training.tensorfile import UnreadableFile
 from worker.child import Child

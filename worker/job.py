@@ -17,11 +17,11 @@ from app.storage import DamagedFile, is_full
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, JobState
 from training import checkpoint
+from training.blocks import Block, Checkpoint
 from training.course import follow
 from training.data import UnfitData, load
 from training.mistakes import Mistakes
 from training.numerics import Numerics, Unavailable
-from training.run import Block, Checkpoint
 from training.tensorfile import UnreadableFile
 from worker.away import when_it_answers
 from worker.child import Child

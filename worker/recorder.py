@@ -23,10 +23,10 @@ from app.storage import Stored
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, MetricChunk, MetricLevel, ModelVersion
 from training import checkpoint, predict
+from training.blocks import Block, Checkpoint, Evaluation, Outcome
 from training.catalog.metrics import rises
 from training.data import Data
 from training.plan import Leg
-from training.run import Block, Checkpoint, Evaluation, Outcome
 from training.stopping import EXPLODED
 from worker.child import Child
 from worker.ends import End, failed

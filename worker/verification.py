@@ -10,8 +10,8 @@ from sqlalchemy import select
 from app.services.points import Points
 from app.tables import ModelVersion
 from training import predict
+from training.blocks import Evaluation, Outcome
 from training.course import follow
-from training.run import Evaluation, Outcome
 from training.stopping import Losses
 from worker.course import Course, same_bits
 

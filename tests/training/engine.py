@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.specifications import Specification
+from training.blocks import Block, Checkpoint, Evaluation, Outcome
 from training.check import check
 from training.data import Data, load
+from training.job import Training
 from training.numerics import Numerics
 from training.plan import Plan
-from training.run import Block, Checkpoint, Evaluation, Outcome, Training, train
+from training.run import group_of, train
 
 FLOAT32 = Numerics(torch.device("cpu"))
 FLOAT64 = Numerics(torch.device("cpu"), torch.float64)
@@ -215,7 +217,8 @@ def trained(job: Job, resume: Checkpoint | None = None) -> Ended:
 def stepped(job: Job, seconds: float = 0.0, start: Checkpoint | None = None) -> Ended:
     """The job block by block; 0 seconds is one iteration a block."""
     training = job.training()
-    blocks = [training.block(start or training.beginning(), seconds)]
+    group = group_of([training])
+    blocks = group.blocks([start or training.beginning()], seconds)
     while blocks[-1].outcome is None:
-        blocks.append(training.block(blocks[-1].checkpoint, seconds))
+        blocks += group.blocks([blocks[-1].checkpoint], seconds)
     return gathered(blocks)

@@ -14,8 +14,9 @@ from typing import Any
 from tests.databases import ROOT
 from training.check import UNLIMITED, check
 from training.data import load
+from training.job import Training
 from training.numerics import Numerics, configure
-from training.run import Training, train
+from training.run import group_of, train
 
 
 def measured(specifications: list[Any]) -> list[int]:
@@ -66,8 +67,9 @@ def warm_up() -> None:
         Numerics.on("cpu"),
     )
     job = Training(plan, load(plan, numerics), numerics)
-    job.trace(job.beginning().state, 0)
-    job.block(job.beginning(), 0)
+    group = group_of([job])
+    group.trace([job.beginning()])
+    group.blocks([job.beginning()], 0)
 
 
 if __name__ == "__main__":

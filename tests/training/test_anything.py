@@ -6,8 +6,9 @@ from collections import Counter
 from tests.training.anything import Anything
 from tests.training.engine import Ended, Job, gathered, ready
 from training import checkpoint
+from training.blocks import Checkpoint
 from training.mistakes import Mistakes
-from training.run import Checkpoint
+from training.run import group_of
 
 HOW_MANY = 60
 
@@ -16,11 +17,12 @@ def ran(job: Job, *, traced: bool, seconds: float = 0.0, start: Checkpoint | Non
     """The job to its end, from its beginning or a checkpoint."""
     training = job.training()
     now = start or training.beginning()
+    group = group_of([training])
     if traced:
-        training.trace(now.state, now.iteration)
-    blocks = [training.block(now, seconds)]
+        group.trace([now])
+    blocks = group.blocks([now], seconds)
     while blocks[-1].outcome is None:
-        blocks.append(training.block(blocks[-1].checkpoint, seconds))
+        blocks += group.blocks([blocks[-1].checkpoint], seconds)
     return gathered(blocks)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from tests.training.engine import FLOAT32, OPTIMIZERS, bits, cnn, ready, stepped
 from training import checkpoint, predict
-from training.run import Checkpoint
+from training.blocks import Checkpoint
 from training.tensorfile import UnreadableFile, pack, unpack
 
 Decode = Callable[[bytes], Any]

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.training.engine import FLOAT32
+from training.blocks import Block, Checkpoint
 from training.check import check
 from training.course import entered, follow
 from training.data import load
 from training.plan import Change, Leg, Plan
 from training.replay import replay
-from training.run import Block, Checkpoint
 from training.stopping import Counters
 
 SPEC: dict[str, Any] = {

@@ -7,9 +7,9 @@ import pytest
 from tests.specifications import ONE_WEIGHT, Specification
 from tests.training.engine import FLOAT32, OPTIMIZERS, Job, bits, cnn, ready, regression, stepped
 from training import checkpoint
+from training.blocks import Checkpoint
 from training.plan import Leg
 from training.replay import EAGER_STEPS, Moment, replay
-from training.run import Checkpoint
 
 NETWORKS: dict[str, Specification] = {"cnn": cnn(iterations=30), "mlp": regression(iterations=30)}
 

@@ -27,12 +27,12 @@ def passed(layers: list[dict[str, Any]], width: int, x: Tensor, seed: int = 0) -
     """What comes out of a network with drawn weights."""
     planned = follow(Model.model_validate({"layers": layers}), (width,))
     assert rows.possible(planned)
-    network, numerics = Network(planned), Numerics.on("cpu")
+    network, numerics = Network(planned, rows.FORWARD_BY_ROWS), Numerics.on("cpu")
     drawn = network.views(network.initial_parameters(seed, numerics))
     tensors = rows.widened(planned, drawn) | network.initial_buffers(numerics)
     with torch.inference_mode():
         filled = rows.filled_up(x)
-        output, _ = network.apply(tensors, tensors, filled, forward=rows.FORWARD_BY_ROWS)
+        output, _ = network.apply(tensors, tensors, filled)
     return output[: len(x)]
 
 
@@ -72,13 +72,11 @@ def test_every_layer_that_is_said_to_leaves_rows_alone(layer: str, width: int) -
 def test_an_embedding_leaves_rows_alone() -> None:
     layers = [{"type": "embedding", "num_embeddings": 7, "embedding_dim": 5}, *DENSE]
     planned = follow(Model.model_validate({"layers": layers}), (3,))
-    network, numerics = Network(planned), Numerics.on("cpu")
+    network, numerics = Network(planned, rows.FORWARD_BY_ROWS), Numerics.on("cpu")
     tensors = rows.widened(planned, network.views(network.initial_parameters(0, numerics)))
 
     def out(x: Tensor) -> Tensor:
-        return network.apply(tensors, {}, rows.filled_up(x), forward=rows.FORWARD_BY_ROWS)[0][
-            : len(x)
-        ]
+        return network.apply(tensors, {}, rows.filled_up(x))[0][: len(x)]
 
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 7, (20, 3))).float()
     assert torch.equal(out(x), torch.cat([out(x[i : i + 1]) for i in range(20)]))
@@ -87,7 +85,7 @@ def test_an_embedding_leaves_rows_alone() -> None:
 def test_what_is_wider_computes_the_same() -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 13))).float()
     planned = follow(Model.model_validate({"layers": DENSE}), (13,))
-    network, numerics = Network(planned), Numerics.on("cpu")
+    network, numerics = Network(planned, rows.FORWARD_BY_ROWS), Numerics.on("cpu")
     plainly, _ = network.apply(network.views(network.initial_parameters(0, numerics)), {}, x)
     torch.testing.assert_close(passed(DENSE, 13, x), plainly)
 

@@ -22,7 +22,8 @@ from tests.training.engine import (
     trained,
 )
 from training import checkpoint
-from training.run import Weights, train
+from training.blocks import Weights
+from training.run import train
 
 NOISE: Specification = {"x": table(40, 3), "y": table(40, 2, seed=9)}
 """Nothing can be learned here, so that validation soon gets worse."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.specifications import Specification
 from tests.training.engine import OPTIMIZERS, bits, cnn, ready, regression, table
-from training.run import Training
+from training.job import Training
 from training.runners import Traced
 from training.step import Outputs, State
 

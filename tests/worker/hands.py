@@ -11,11 +11,11 @@ from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
 from tests.specifications import ONE_WEIGHT
 from tests.worker.model import LIMIT, walked
+from training.blocks import Block, Checkpoint, Outcome, Weights
 from training.check import check
 from training.data import load
 from training.numerics import Numerics
 from training.plan import Leg
-from training.run import Block, Checkpoint, Outcome, Weights
 from training.step import State
 from worker.child import Child
 from worker.course import legs_of

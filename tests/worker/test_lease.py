@@ -14,10 +14,10 @@ from app.db import Database
 from app.tables import Job, JobState
 from tests.servers import eventually
 from tests.worker.conftest import MakeJob
+from training.blocks import Block
 from training.course import follow
 from training.data import load
 from training.numerics import Numerics
-from training.run import Block
 from worker.child import Child
 from worker.course import legs_of
 from worker.fence import Lost

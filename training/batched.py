@@ -1,0 +1,204 @@
+"""The numerics class *fused*: layers and losses over a leading job axis.
+
+Shapes: K jobs, B batch, C classes, D outputs, F and G features. A job's numbers depend on nothing
+of its neighbours, not on how many they are and not on its place among them: what looks at one
+number at a time is computed on rows of whole vectors (``ROW``), for the last few numbers of an
+array go through other instructions; products are batched, sums go over one job's axis. Only what
+``tests/training/test_fused.py`` finds to keep that, to the bit, is in ``LAYERS``.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.catalog import losses as loss_words
+from training.catalog.layers import Residual, activations, affine
+from training.catalog.layers import norms as norm_words
+from training.catalog.layers import pools as pool_words
+from training.layers import Own
+from training.losses import LossWeights
+from training.plan import Plan, every
+
+ROW = 64
+"""A row of numbers is padded to a multiple of so many: whole vectors, whatever their width."""
+
+
+class Product(torch.autograd.Function):
+    """x [K, B, F] times the transposed weight [K, G, F], plus the bias [K, G]: [K, B, G].
+
+    A derivative of its own, because autograd's would come out transposed and be copied.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """One product a job."""
+        if bias is None:
+            return torch.bmm(x, weight.mT)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keeps the two factors."""
+        x, weight, bias = inputs
+        ctx.save_for_backward(x, weight)
+        ctx.biased = bias is not None
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Two products and a sum a job; none for inputs that are data."""
+        x, weight = ctx.saved_tensors
+        (g,) = gradients
+        of_x = torch.bmm(g, weight) if ctx.needs_input_grad[0] else None
+        return of_x, torch.bmm(g.mT, x), g.sum(1) if ctx.biased else None
+
+
+def linear(word: affine.Linear, x: Tensor, own: Own) -> Tensor:
+    """[K, B, …] → [K, B, F]."""
+    p = own.parameters
+    y: Tensor = Product.apply(x.flatten(2), p["weight"], p.get("bias"))  # type: ignore[no-untyped-call]
+    return y
+
+
+def flatten(word: pool_words.Flatten, x: Tensor, own: Own) -> Tensor:
+    """Merges axes; those of the specification begin at the batch."""
+    axes = [axis + 1 if axis >= 0 else axis for axis in (word.start_dim, word.end_dim)]
+    return x.flatten(*axes)
+
+
+def dropout(word: norm_words.Dropout, x: Tensor, own: Own) -> Tensor:
+    """Multiplies by the masks that were drawn for this iteration."""
+    return x if own.mask is None else x * own.mask
+
+
+def elementwise(function: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor, Own], Tensor]:
+    """A layer that looks at one number at a time: whole vectors of one job at a time."""
+
+    def layer(word: Any, x: Tensor, own: Own) -> Tensor:
+        rows = x.flatten(1)
+        size = rows.shape[1]
+        rows = function(word, functional.pad(rows, (0, -size % ROW)))
+        return rows[:, :size].view(x.shape)
+
+    return layer
+
+
+def relu(word: activations.Relu, x: Tensor, own: Own) -> Tensor:
+    """A comparison is exact in every instruction."""
+    return torch.relu(x)
+
+
+LAYERS: dict[str, Callable[[Any, Tensor, Own], Tensor]] = {
+    "linear": linear,
+    "flatten": flatten,
+    "dropout": dropout,
+    "relu": relu,
+    "leaky_relu": elementwise(lambda word, x: functional.leaky_relu(x, word.negative_slope)),
+    "gelu": elementwise(lambda word, x: functional.gelu(x, approximate=word.approximate)),
+    "silu": elementwise(lambda word, x: functional.silu(x)),
+    "elu": elementwise(lambda word, x: functional.elu(x, word.alpha)),
+    "softplus": elementwise(lambda word, x: functional.softplus(x, word.beta, word.threshold)),
+    "tanh": elementwise(lambda word, x: torch.tanh(x)),
+    "sigmoid": elementwise(lambda word, x: torch.sigmoid(x)),
+}
+"""Every word that may be fused, but ``residual``, whose layers the network goes through itself."""
+
+
+def weighted(of_each_KB: Tensor, weights_KB: Tensor | None) -> Tensor:
+    """The mean over the batch [K], weighted by the classes of its examples."""
+    if weights_KB is None:
+        return of_each_KB.mean(1)
+    return (of_each_KB * weights_KB).sum(1) / weights_KB.sum(1)
+
+
+def nll(
+    logarithms_KBC: Tensor, target_KB: Tensor, weight_C: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """−output of the true class [K], and what its examples weigh [K, B]."""
+    flat = functional.nll_loss(logarithms_KBC.flatten(0, 1), target_KB.flatten(), reduction="none")
+    weights_KB = None if weight_C is None else weight_C[target_KB]
+    return weighted(flat.view(target_KB.shape), weights_KB), weights_KB
+
+
+def cross_entropy(
+    word: loss_words.CrossEntropy, logits_KBC: Tensor, target_KB: Tensor, weights: LossWeights
+) -> Tensor:
+    """As ``torch.nn.functional.cross_entropy``, a job at a time."""
+    logarithms_KBC, weight_C = logits_KBC.log_softmax(-1), weights.get("class")
+    loss_K, weights_KB = nll(logarithms_KBC, target_KB, weight_C)
+    if not word.label_smoothing:
+        return loss_K
+    each_KBC = logarithms_KBC if weight_C is None else logarithms_KBC * weight_C
+    total_K = -each_KBC.sum(-1).sum(1)
+    smooth_K = total_K / (target_KB.shape[1] if weights_KB is None else weights_KB.sum(1))
+    share = word.label_smoothing
+    return (1.0 - share) * loss_K + share / logits_KBC.shape[-1] * smooth_K
+
+
+def nll_loss(
+    word: loss_words.NllLoss, logarithms_KBC: Tensor, target_KB: Tensor, weights: LossWeights
+) -> Tensor:
+    """−output of the true class."""
+    return nll(logarithms_KBC, target_KB, weights.get("class"))[0]
+
+
+def of_each(
+    function: Callable[[Any, Tensor, Tensor, LossWeights], Tensor],
+) -> Callable[[Any, Tensor, Tensor, LossWeights], Tensor]:
+    """A loss that is the mean of what each number loses; whole vectors of one job at a time."""
+
+    def loss(word: Any, output: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
+        output_KN, target_KN = output.flatten(1), target.to(output.dtype).flatten(1)
+        size = output_KN.shape[1]
+        pad = (0, -size % ROW)
+        padded = function(
+            word, functional.pad(output_KN, pad), functional.pad(target_KN, pad), weights
+        )
+        return padded[:, :size].mean(1)
+
+    return loss
+
+
+LOSSES: dict[str, Callable[[Any, Tensor, Tensor, LossWeights], Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "nll_loss": nll_loss,
+    "bce_with_logits": of_each(
+        lambda word, z, y, weights: functional.binary_cross_entropy_with_logits(
+            z, y, pos_weight=weights.get("positive"), reduction="none"
+        )
+    ),
+    "mse_loss": of_each(lambda word, y, t, _: functional.mse_loss(y, t, reduction="none")),
+    "l1_loss": of_each(lambda word, y, t, _: functional.l1_loss(y, t, reduction="none")),
+    "smooth_l1_loss": of_each(
+        lambda word, y, t, _: functional.smooth_l1_loss(y, t, reduction="none", beta=word.beta)
+    ),
+    "huber_loss": of_each(
+        lambda word, y, t, _: functional.huber_loss(y, t, reduction="none", delta=word.delta)
+    ),
+}
+
+
+def fusable(plan: Plan, device: str) -> bool:
+    """Whether a job is of this class: a function of its specification and the device alone.
+
+    On CUDA nothing is, as long as no measurement there has shown it.
+    """
+    spec = plan.spec
+    if device != "cpu" or spec.deterministic or spec.fuse == "never" or spec.precision == "bf16":
+        return False
+    words = [layer.word for layer in every(plan.layers)]
+    skips = [
+        layer.word.skip(layer.input_shape)
+        for layer in every(plan.layers)
+        if isinstance(layer.word, Residual)
+    ]
+    every_word = [*words, *(skip for skip in skips if skip is not None)]
+    return all(word.type in LAYERS or isinstance(word, Residual) for word in every_word)
+
+
+def width(size: int) -> int:
+    """How long a row is that holds so many numbers."""
+    return math.ceil(size / ROW) * ROW

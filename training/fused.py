@@ -1,0 +1,278 @@
+"""Jobs of one signature side by side: one row of the flat store each, one kernel for all of them.
+
+K jobs, B batch, P parameters, R the width of a row, N iterations, H numbers of an optimizer.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fx import Graph
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from training.batched import width
+from training.blocks import Block, Checkpoint, Evaluation
+from training.group import Group
+from training.job import Training
+from training.optimizers import RULES
+from training.program import Program
+from training.runners import RunnerName, row, stacked
+from training.step import Inputs, State
+
+SMALL = 2 * 2**20
+"""Numbers of all jobs together up to which a program is worth its memory; larger products do not
+notice what it saves."""
+KEPT = 32
+"""Graphs that a process keeps, for jobs of a signature that it has seen before."""
+GRAPHS: OrderedDict[tuple[Any, ...], Graph] = OrderedDict()
+"""By signature and shapes. A graph holds no number of a job: those are its inputs."""
+
+
+class Batch(NamedTuple):
+    """What one iteration of all jobs is given: rows of the shared data [K, B] (``None``: all), the
+    optimizers' numbers [H, K, 1], masks [K, B, *shape] by layer path."""
+
+    rows: Tensor | None
+    hyper: Tensor
+    noise: dict[str, Tensor]
+
+
+class Fused(Group):
+    """Jobs of one signature and the same data, of the class *fused*: alone or in any company each
+    has the same bits. They may stand at different iterations.
+
+    ``state``: [K, R]; with a program it is memory that every iteration overwrites.
+    """
+
+    def __init__(self, jobs: Sequence[Training]) -> None:
+        super().__init__(jobs)
+        lead = self.lead = jobs[0]
+        self.size = sum(lead.network.sizes)
+        self.names = lead.feed.names
+        self.masks = sorted(path for path, _, _ in lead.feed.noisy)
+        self.slots = sorted(RULES[lead.plan.spec.optimizer.type].slots(lead.plan.spec.optimizer))
+        train = lead.data.parts["train"]
+        self.data = (train.x, train.y)
+        self.weights = lead.feed.loss_weights
+        self.program: Program | None = None
+        self.given: list[Tensor] = []
+        self.small = len(jobs) * width(self.size) <= SMALL
+        if self.small and self.key in GRAPHS:
+            self.planned()
+
+    @torch.no_grad()
+    def advance(
+        self, starts: Sequence[Checkpoint], ends: Sequence[int], seconds: float | None
+    ) -> list[Block]:
+        began = time.perf_counter()
+        now, seen = list(starts), [list[Evaluation]() for _ in self.jobs]
+        state, losses, done = self.entered(starts), list[Tensor](), 0
+        left = min(end - start.iteration for start, end in zip(starts, ends, strict=True))
+        while done < left:
+            at = [start.iteration + done for start in starts]
+            now, stops = self.evaluated(now, state, at, seen)
+            if stops:
+                break
+            until = None if seconds is None else began + seconds
+            state, made_NK = self.run(state, at, self.uninterrupted(at, left - done), until)
+            losses.append(made_NK)
+            done += len(made_NK)
+            if until is not None and time.perf_counter() > until:
+                break
+        series_NK = torch.cat(losses).numpy() if losses else np.empty((0, len(self.jobs)))
+        series_KN = np.ascontiguousarray(series_NK.T, dtype=np.float32)
+        rows = self.rows(state)
+        return [
+            job.block(start, replace(now[k], state=rows[k]), series_KN[k], seen[k], self.runner)
+            for k, (job, start) in enumerate(zip(self.jobs, starts, strict=True))
+        ]
+
+    def evaluated(
+        self,
+        now: list[Checkpoint],
+        state: State,
+        at: Sequence[int],
+        seen: list[list[Evaluation]],
+    ) -> tuple[list[Checkpoint], bool]:
+        """Evaluates the jobs for which it is time; and whether one of them stops. Then the others
+        are not at an end of theirs, and will be evaluated where they go on."""
+        due = [k for k, job in enumerate(self.jobs) if job.evaluates_at(at[k])]
+        if not due:
+            return now, False
+        rows, after, stopped = self.rows(state), list(now), set[int]()
+        for k in due:
+            here = replace(now[k], iteration=at[k], state=rows[k])
+            after[k] = self.jobs[k].evaluated(here, seen[k])
+            if self.jobs[k].stops_early(after[k]):
+                stopped.add(k)
+        if not stopped:
+            return after, False
+        for k in set(due) - stopped:
+            seen[k].pop()
+        return [after[k] if k in stopped else now[k] for k in range(len(now))], True
+
+    def uninterrupted(self, at: Sequence[int], most: int) -> int:
+        """Iterations that can be run without a look at any of the jobs."""
+        counts = [most]
+        for job, n in zip(self.jobs, at, strict=True):
+            counts.append(job.feed.around(n).iterations.stop - n)
+            if job.plan.rows["validation"]:
+                counts.append(job.plan.evaluate_every - n % job.plan.evaluate_every)
+        return min(counts)
+
+    def run(
+        self, state: State, at: Sequence[int], count: int, until: float | None
+    ) -> tuple[State, Tensor]:
+        """Up to ``count`` updates, or until the clock says so; the losses [N, K]."""
+        rows_NKB, hyper_NHK1 = self.tables(at, count)
+        losses_NK = torch.empty(count, len(self.jobs), dtype=self.lead.numerics.dtype)
+        for i in range(count):
+            rows = None if rows_NKB is None else rows_NKB[i]
+            batch = Batch(rows, hyper_NHK1[i], self.noise([n + i for n in at]))
+            state, loss_K = self.update(state, batch)
+            losses_NK[i] = loss_K
+            if until is not None and time.perf_counter() > until:
+                return state, losses_NK[: i + 1]
+        return state, losses_NK
+
+    def tables(self, at: Sequence[int], count: int) -> tuple[Tensor | None, Tensor]:
+        """Rows [N, K, B] and numbers [N, H, K, 1] of the next iterations of all jobs."""
+        windows = [job.feed.around(n) for job, n in zip(self.jobs, at, strict=True)]
+        spans = [
+            slice(n - window.iterations.start, n - window.iterations.start + count)
+            for window, n in zip(windows, at, strict=True)
+        ]
+        numerics = self.lead.numerics
+        hyper = np.stack([w.hyper[span] for w, span in zip(windows, spans, strict=True)], -1)
+        hyper_NHK1 = numerics.floats(hyper[..., None])
+        rows = [w.rows[span] for w, span in zip(windows, spans, strict=True) if w.rows is not None]
+        return numerics.integers(np.stack(rows, 1)) if rows else None, hyper_NHK1
+
+    def noise(self, at: Sequence[int]) -> dict[str, Tensor]:
+        """The masks of all jobs, by layer path."""
+        if not self.masks:
+            return {}
+        drawn = [job.feed.noise(n) for job, n in zip(self.jobs, at, strict=True)]
+        return {
+            path: self.lead.numerics.floats(np.stack([masks[path] for masks in drawn]))
+            for path in self.masks
+        }
+
+    def update(self, state: State, batch: Batch) -> tuple[State, Tensor]:
+        """One update of all jobs, and their losses [K]."""
+        given = self.flat(state, batch)
+        if self.program is None:
+            *updated, loss_K = self.step(*given)
+            return self.state(updated), loss_K
+        for place, tensor in zip(self.given, given, strict=True):
+            if tensor is not place:
+                place.copy_(tensor)
+        self.program()
+        return self.state(self.given), self.program.outputs[-1]
+
+    def step(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The step as a function of flat tensors: the next state, and the losses."""
+        state, batch = self.state(tensors), list(tensors[1 + len(self.slots) :])
+        rows = None if self.lead.plan.spec.batch_size == "full" else batch.pop(0)
+        hyper, (x, y) = dict(zip(self.names, batch.pop(0).unbind(), strict=True)), batch[-2:]
+        noise = dict(zip(self.masks, batch, strict=False))
+        weights = dict(zip(sorted(self.weights), batch[len(noise) : -2], strict=True))
+        jobs = state.parameters.shape[0]
+        if rows is None:
+            x, y = x.expand(jobs, *x.shape), y.expand(jobs, *y.shape)
+        else:
+            chosen = rows.flatten()
+            x = x.index_select(0, chosen).view(*rows.shape, *x.shape[1:])
+            y = y.index_select(0, chosen).view(*rows.shape, *y.shape[1:])
+        updated, outputs = self.lead.step(state, Inputs(x, y, noise, hyper, weights))
+        slots = [updated.slots[name] for name in self.slots]
+        return updated.parameters, *slots, outputs.loss
+
+    def flat(self, state: State, batch: Batch) -> list[Tensor]:
+        """The inverse of what ``step`` takes apart."""
+        return [
+            state.parameters,
+            *[state.slots[name] for name in self.slots],
+            *([] if batch.rows is None else [batch.rows]),
+            batch.hyper,
+            *[batch.noise[path] for path in self.masks],
+            *[self.weights[name] for name in sorted(self.weights)],
+            *self.data,
+        ]
+
+    def state(self, tensors: Sequence[Tensor]) -> State:
+        """The state among flat tensors, which it begins."""
+        return State(tensors[0], {}, dict(zip(self.slots, tensors[1:], strict=False)))
+
+    def entered(self, starts: Sequence[Checkpoint]) -> State:
+        """The state of all jobs, in memory of the group's own."""
+        return stacked([start.state for start in starts])
+
+    def rows(self, state: State) -> list[State]:
+        """The state of each job, as a value that no update changes."""
+        if self.program is not None:
+            slots = {name: slot.clone() for name, slot in state.slots.items()}
+            state = State(state.parameters.clone(), {}, slots)
+        return [row(state, k, self.size) for k in range(len(self.jobs))]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What a graph depends on; it serves any number of jobs."""
+        numerics = self.lead.numerics
+        shapes = tuple(tuple(tensor.shape) for tensor in self.data)
+        return self.lead.plan.work, shapes, numerics.dtype, numerics.device.type
+
+    def alone(self, job: Training) -> Group:
+        return self if self.jobs == [job] else Fused([job])
+
+    @property
+    def runner(self) -> RunnerName:
+        return "eager" if self.program is None else "traced"
+
+    def trace(self, starts: Sequence[Checkpoint]) -> None:
+        if self.small:
+            self.planned()
+
+    @torch.no_grad()
+    def planned(self) -> None:
+        """Lays out a program for so many jobs; the graph is traced unless that was done before."""
+        if self.key not in GRAPHS:
+            GRAPHS[self.key] = self.traced()
+            if len(GRAPHS) > KEPT:
+                GRAPHS.popitem(last=False)
+        GRAPHS.move_to_end(self.key)
+        self.given = self.blank(len(self.jobs))
+        carried = {i: i for i in range(1 + len(self.slots))}
+        self.program = Program(GRAPHS[self.key], self.given, carried)
+
+    def traced(self) -> Graph:
+        """The step as a graph for any number of jobs.
+
+        The number it is shown must be the size of nothing else, or they would be taken for equal.
+        """
+        sizes = {size for tensor in self.blank(1) for size in tensor.shape}
+        shown = next(k for k in range(2, 1000) if k not in sizes)
+        graph = make_fx(self.step, tracing_mode="symbolic")(*self.blank(shown)).graph
+        graph.eliminate_dead_code()
+        for node in graph.nodes:
+            node.meta.clear()  # the tracer's notes are larger than the graph
+        return graph
+
+    def blank(self, jobs: int) -> list[Tensor]:
+        """What ``step`` is given, without content: memory that is the group's own, beside the data."""
+        lead, numerics = self.lead, self.lead.numerics
+        state = State(
+            numerics.zeros(jobs, width(self.size)),
+            {},
+            {name: numerics.zeros(jobs, width(self.size)) for name in self.slots},
+        )
+        rows = None
+        if lead.plan.spec.batch_size != "full":
+            rows = numerics.integers(np.zeros((jobs, lead.plan.batch_size), dtype=np.int64))
+        noise = {path: numerics.zeros(jobs, *shape) for path, _, shape in lead.feed.noisy}
+        return self.flat(state, Batch(rows, numerics.zeros(len(self.names), jobs, 1), noise))
