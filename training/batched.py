@@ -26,8 +26,23 @@ from training.plan import Plan, every
 ROW = 64
 """A row of numbers is padded to a multiple of so many: whole vectors, whatever their width."""
 
+LARGE = 2**18
+"""Parameters, or outputs of a layer for a batch, over which a job is not fused."""
 
-class Product(torch.autograd.Function):
+
+def product(a_KMD: Tensor, b_KDN: Tensor) -> Tensor:
+    """One matrix product a job: [K, M, N].
+
+    MKL computes one with a vector, and only when it is alone, in another way than in a batch.
+    """
+    if b_KDN.shape[2] == 1:
+        return (a_KMD * b_KDN.mT).sum(2, keepdim=True)
+    if a_KMD.shape[1] == 1:
+        return (a_KMD.mT * b_KDN).sum(1, keepdim=True)
+    return torch.bmm(a_KMD, b_KDN)
+
+
+class Affine(torch.autograd.Function):
     """x [K, B, F] times the transposed weight [K, G, F], plus the bias [K, G]: [K, B, G].
 
     A derivative of its own, because autograd's would come out transposed and be copied.
@@ -37,7 +52,9 @@ class Product(torch.autograd.Function):
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """One product a job."""
         if bias is None:
-            return torch.bmm(x, weight.mT)
+            return product(x, weight.mT)
+        if 1 in (x.shape[1], weight.shape[1]):
+            return product(x, weight.mT) + bias.unsqueeze(1)
         return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
     @staticmethod
@@ -52,14 +69,14 @@ class Product(torch.autograd.Function):
         """Two products and a sum a job; none for inputs that are data."""
         x, weight = ctx.saved_tensors
         (g,) = gradients
-        of_x = torch.bmm(g, weight) if ctx.needs_input_grad[0] else None
-        return of_x, torch.bmm(g.mT, x), g.sum(1) if ctx.biased else None
+        of_x = product(g, weight) if ctx.needs_input_grad[0] else None
+        return of_x, product(g.mT, x), g.sum(1) if ctx.biased else None
 
 
 def linear(word: affine.Linear, x: Tensor, own: Own) -> Tensor:
     """[K, B, …] → [K, B, F]."""
     p = own.parameters
-    y: Tensor = Product.apply(x.flatten(2), p["weight"], p.get("bias"))  # type: ignore[no-untyped-call]
+    y: Tensor = Affine.apply(x.flatten(2), p["weight"], p.get("bias"))  # type: ignore[no-untyped-call]
     return y
 
 
@@ -86,6 +103,13 @@ def elementwise(function: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Ten
     return layer
 
 
+def probabilities(
+    function: Callable[[Tensor, int], Tensor],
+) -> Callable[[Any, Tensor, Own], Tensor]:
+    """A layer along one axis; those of the specification begin at the batch."""
+    return lambda word, x, own: function(x, word.dim + 1 if word.dim >= 0 else word.dim)
+
+
 def relu(word: activations.Relu, x: Tensor, own: Own) -> Tensor:
     """A comparison is exact in every instruction."""
     return torch.relu(x)
@@ -103,6 +127,8 @@ LAYERS: dict[str, Callable[[Any, Tensor, Own], Tensor]] = {
     "softplus": elementwise(lambda word, x: functional.softplus(x, word.beta, word.threshold)),
     "tanh": elementwise(lambda word, x: torch.tanh(x)),
     "sigmoid": elementwise(lambda word, x: torch.sigmoid(x)),
+    "softmax": probabilities(torch.softmax),
+    "log_softmax": probabilities(torch.log_softmax),
 }
 """Every word that may be fused, but ``residual``, whose layers the network goes through itself."""
 
@@ -184,19 +210,20 @@ LOSSES: dict[str, Callable[[Any, Tensor, Tensor, LossWeights], Tensor]] = {
 def fusable(plan: Plan, device: str) -> bool:
     """Whether a job is of this class: a function of its specification and the device alone.
 
-    On CUDA nothing is, as long as no measurement there has shown it.
+    Nothing is gained where one job's products are large. On CUDA nothing is fused, as long as no
+    measurement there has shown what keeps its bits.
     """
-    spec = plan.spec
+    spec, layers = plan.spec, list(every(plan.layers))
     if device != "cpu" or spec.deterministic or spec.fuse == "never" or spec.precision == "bf16":
         return False
-    words = [layer.word for layer in every(plan.layers)]
+    widest = max(math.prod(layer.output_shape) for layer in layers)
+    if plan.parameter_count > LARGE or plan.batch_size * widest > LARGE:
+        return False
     skips = [
-        layer.word.skip(layer.input_shape)
-        for layer in every(plan.layers)
-        if isinstance(layer.word, Residual)
+        layer.word.skip(layer.input_shape) for layer in layers if isinstance(layer.word, Residual)
     ]
-    every_word = [*words, *(skip for skip in skips if skip is not None)]
-    return all(word.type in LAYERS or isinstance(word, Residual) for word in every_word)
+    words = [layer.word for layer in layers if not isinstance(layer.word, Residual)]
+    return all(word.type in LAYERS for word in (*words, *filter(None, skips)))
 
 
 def width(size: int) -> int:

@@ -264,7 +264,7 @@ class Fused(Group):
         return graph
 
     def blank(self, jobs: int) -> list[Tensor]:
-        """What ``step`` is given, without content: memory that is the group's own, beside the data."""
+        """What ``step`` is given, without content: memory of the group's own, beside the data."""
         lead, numerics = self.lead, self.lead.numerics
         state = State(
             numerics.zeros(jobs, width(self.size)),

@@ -16,7 +16,7 @@ from training.network import Network
 from training.numerics import Numerics
 from training.optimizers import RULES
 from training.plan import Plan
-from training.runners import Eager, Runner, Single, Traced
+from training.runners import Eager, Runner, Single
 from training.step import State, Step, make_step
 from training.stopping import Losses
 
@@ -164,10 +164,3 @@ class Training:
             checkpoint=end,
             outcome=Outcome("diverged", last, weights, {}),
         )
-
-    def trace(self, state: State, n: int) -> None:
-        """Swaps the eager runner for the traced one; equal to the bit, so at any time.
-
-        ``state`` and iteration ``n`` only show the graph the shapes.
-        """
-        self.run = Traced(self.step, state, self.feed(n))

@@ -15,6 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+# Else a matrix product has other bits where its operands begin elsewhere in memory. MKL reads
+# this when it is first used, which may be before ``configure``.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 M_MMAP_THRESHOLD = -3
 """From glibc's malloc.h."""
 
@@ -83,6 +87,7 @@ class Numerics:
             str(self.dtype),
             f"layers {self.layers or self.dtype}",
             f"threads {torch.get_num_threads()}",
+            f"MKL {os.environ['MKL_CBWR']}",
         ]
         if self.device.type == "cuda":
             facts += [torch.cuda.get_device_name(self.device), f"cuda {torch.version.cuda}"]

@@ -13,6 +13,7 @@ from tests.specifications import Specification
 from training.blocks import Block, Checkpoint, Evaluation, Outcome
 from training.check import check
 from training.data import Data, load
+from training.group import Group
 from training.job import Training
 from training.numerics import Numerics
 from training.plan import Plan
@@ -222,3 +223,18 @@ def stepped(job: Job, seconds: float = 0.0, start: Checkpoint | None = None) -> 
     while blocks[-1].outcome is None:
         blocks += group.blocks([blocks[-1].checkpoint], seconds)
     return gathered(blocks)
+
+
+Bits = tuple[bytes, ...]
+
+
+def course(group: Group, iterations: int, start: Checkpoint | None = None) -> list[Bits]:
+    """Of the only job of a group: loss and state of every iteration, as bits."""
+    now, found = start or group.jobs[0].beginning(), list[Bits]()
+    for n in range(iterations):
+        (block,) = group.advance([now], [n + 1], None)
+        now = block.checkpoint
+        state = now.state
+        rest = [tensor for _, tensor in sorted((state.buffers | state.slots).items())]
+        found.append((block.losses.tobytes(), *map(bits, (state.parameters, *rest))))
+    return found

@@ -8,9 +8,19 @@ import pytest
 import torch
 
 from tests.specifications import Specification
-from tests.training.engine import FLOAT32, FLOAT64, bits, cnn, images, ready, regression, stepped
+from tests.training.engine import (
+    FLOAT32,
+    FLOAT64,
+    cnn,
+    course,
+    images,
+    ready,
+    regression,
+    stepped,
+)
 from training import checkpoint
 from training.catalog import INITS, LAYERS
+from training.run import group_of
 
 OUT = {"type": "linear", "out_features": 3}
 
@@ -123,20 +133,10 @@ def test_a_job_goes_on_from_any_checkpoint_to_the_same_bits(name: str, precision
 @pytest.mark.parametrize("name", JOBS)
 def test_a_trace_gives_the_bits_of_the_step(name: str, precision: str) -> None:
     training = ready({**JOBS[name], "precision": precision}).training()
-    start = training.beginning().state
-
-    def course() -> list[tuple[bytes, ...]]:
-        state, found = start, []
-        for n in range(20):
-            state, outputs = training.run(state, training.feed(n))
-            buffers = [state.buffers[name] for name in sorted(state.buffers)]
-            tensors = [outputs.loss, outputs.gradient, state.parameters, *buffers]
-            found.append(tuple(bits(tensor) for tensor in tensors))
-        return found
-
-    eager = course()
-    training.trace(start, 0)
-    assert course() == eager
+    group = group_of([training])
+    eager = course(group, 20)
+    group.trace([training.beginning()])
+    assert course(group, 20) == eager
 
 
 @pytest.mark.parametrize("name", JOBS)

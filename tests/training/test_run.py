@@ -1,6 +1,7 @@
 """The loop: its series and weights are a function of the specification, however it is cut."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from tests.training.engine import (
 )
 from training import checkpoint
 from training.blocks import Weights
-from training.run import train
+from training.run import group_of, train
 
 NOISE: Specification = {"x": table(40, 3), "y": table(40, 2, seed=9)}
 """Nothing can be learned here, so that validation soon gets worse."""
@@ -126,12 +127,16 @@ def test_a_job_that_swaps_to_the_traced_runner_gives_the_bits_of_one_that_does_n
     assert bits(end.weights.parameters) == bits(eager.outcome.weights.parameters)
 
 
-def test_a_checkpoint_is_a_value() -> None:
-    training = ready(cnn(optimizer=OPTIMIZERS["adam"])).training()
-    block = training.block(training.beginning(), 0)
+@pytest.mark.parametrize("network", [cnn, regression])
+def test_a_checkpoint_is_a_value(network: Callable[..., Specification]) -> None:
+    specification = network(optimizer=OPTIMIZERS["adam"])
+    training = ready(specification).training()
+    group = group_of([training])
+    group.trace([training.beginning()])
+    (block,) = group.blocks([training.beginning()], 0)
     before = checkpoint.encode(block.checkpoint)
     for _ in range(5):
-        training.block(block.checkpoint, 0.01)
+        group.blocks([block.checkpoint], 0.01)
     assert checkpoint.encode(block.checkpoint) == before
 
 

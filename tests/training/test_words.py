@@ -1,5 +1,7 @@
 """Every word that changes numbers: interrupted or traced, its bits are those of the plain run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from tests.training.engine import (
     binary,
     bits,
     cnn,
+    course,
     ready,
     regression,
     stepped,
@@ -24,6 +27,7 @@ from training import catalog, checkpoint
 from training.course import follow
 from training.plan import Leg
 from training.replay import replay
+from training.run import group_of
 from training.spec import JobSpec
 from training.step import State
 
@@ -50,20 +54,11 @@ def test_a_resumed_run_has_the_bits_of_one_that_was_not(name: str) -> None:
 @pytest.mark.parametrize("name", WORDS)
 def test_a_traced_run_has_the_bits_of_an_eager_one(name: str) -> None:
     training = job(name).training()
-    start = training.beginning().state
-
-    def course() -> list[tuple[bytes, ...]]:
-        state, found = start, []
-        for n in range(ITERATIONS):
-            state, outputs = training.run(state, training.feed(n))
-            rest = [tensor for _, tensor in sorted((state.buffers | state.slots).items())]
-            found.append(tuple(map(bits, (*outputs, state.parameters, *rest))))
-        return found
-
-    eager = course()
-    training.trace(start, 5)
-    assert training.run.name == "traced"
-    assert course() == eager
+    group = group_of([training])
+    eager = course(group, ITERATIONS)
+    group.trace([replace(training.beginning(), iteration=5)])
+    assert group.runner == "traced"
+    assert course(group, ITERATIONS) == eager
 
 
 @pytest.mark.parametrize("name", WORDS)

@@ -1,0 +1,226 @@
+"""A job trained side by side with others has, to the bit, what it has alone: whatever its
+neighbours, their number, its place among them, and when they come and go."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.specifications import Specification
+from tests.training.engine import OPTIMIZERS, Ended, Job, gathered, ready, regression, table
+from training.batched import LAYERS, LOSSES, fusable
+from training.blocks import Block, Checkpoint
+from training.job import Training
+from training.run import group_of
+
+ACTIVATIONS = sorted(set(LAYERS) - {"linear", "flatten", "dropout"})
+LAST = {"type": "linear", "out_features": 2}
+
+
+def together(jobs: list[Job], seconds: float = 0.004, *, traced: bool = True) -> list[Ended]:
+    """The jobs side by side to their ends; each leaves when it ends."""
+    blocks: dict[int, list[Block]] = {k: [] for k in range(len(jobs))}
+    members = {k: job.training() for k, job in enumerate(jobs)}
+    now = {k: training.beginning() for k, training in members.items()}
+    while members:
+        group = group_of(list(members.values()))
+        if traced:
+            group.trace(list(now.values()))
+        for k, block in zip(list(members), group.blocks(list(now.values()), seconds), strict=True):
+            blocks[k].append(block)
+            now[k] = block.checkpoint
+            if block.outcome is not None:
+                del members[k], now[k]
+    return [gathered(found) for found in blocks.values()]
+
+
+def alone(job: Job) -> Ended:
+    """The job by itself, without a trace."""
+    return together([job], 60.0, traced=False)[0]
+
+
+def data(loss: str, features: int, draw: random.Random) -> Specification:
+    """Made-up examples with a target that the loss takes."""
+    rows = draw.choice([37, 40, 53])
+    x = table(rows, features, draw.randrange(1000))
+    if loss in {"cross_entropy", "nll_loss"}:
+        return {"x": x, "y": [i % 3 for i in range(rows)]}
+    if loss == "bce_with_logits":
+        return {"x": x, "y": [i % 2 for i in range(rows)]}
+    return {"x": x, "y": table(rows, 2, draw.randrange(1000))}
+
+
+def network(loss: str, draw: random.Random) -> list[Any]:
+    """A fusable network of odd sizes."""
+    layers: list[Any] = []
+    for _ in range(draw.randint(1, 3)):
+        layers.append(
+            {
+                "type": "linear",
+                "out_features": draw.choice([1, 2, 3, 5, 8, 13, 16, 31, 33, 64]),
+                "bias": draw.random() < 0.8,
+            }
+        )
+        layers.append(draw.choice(ACTIVATIONS))
+        if draw.random() < 0.3:
+            layers.append({"type": "dropout", "p": draw.choice([0.0, 0.2, 0.5])})
+        if draw.random() < 0.3:
+            inside = [{"type": "linear", "out_features": 7}, draw.choice(ACTIVATIONS)]
+            layers.append({"type": "residual", "layers": inside})
+    width = {"cross_entropy": 3, "nll_loss": 3, "bce_with_logits": 1}.get(loss, 2)
+    last = ["log_softmax"] if loss == "nll_loss" else []
+    return [*layers, {"type": "linear", "out_features": width}, *last]
+
+
+def signature(seed: int) -> Specification:
+    """All in which the members of a group are equal."""
+    draw = random.Random(seed)
+    loss = draw.choice(sorted(LOSSES))
+    word: Specification = {"type": loss}
+    if loss == "cross_entropy":
+        word |= {"label_smoothing": draw.choice([0.0, 0.1])}
+    if loss in {"cross_entropy", "nll_loss"}:
+        word |= draw.choice([{}, {"weight": "balanced"}, {"weight": [0.5, 1.0, 2.0]}])
+    if loss == "bce_with_logits":
+        word |= draw.choice([{}, {"pos_weight": 2.5}])
+    return regression(
+        dataset=data(loss, draw.choice([1, 2, 3, 7, 16, 20]), draw),
+        model=network(loss, draw),
+        loss=word,
+        optimizer=OPTIMIZERS[draw.choice(sorted(OPTIMIZERS))],
+        batch_size=draw.choice([1, 3, 7, 16, 32, 33, "full"]),
+        clip_grad_norm=draw.choice([None, None, 0.5]),
+    )
+
+
+def member(common: Specification, draw: random.Random) -> Specification:
+    """All in which they may differ; some of them are lost on the way."""
+    rate = draw.choice([1e-4, 1e-3, 1e-2, 0.05, 1e18])
+    return {
+        **common,
+        "optimizer": {**common["optimizer"], "lr": rate},
+        "schedule": draw.choice(["constant", {"type": "cosine", "warmup_iterations": 3}]),
+        "seed": draw.randrange(100),
+        "iterations": draw.randint(1, 60),
+        "evaluate_every": draw.choice([4, 9, 100]),
+        "early_stopping": draw.choice(
+            [None, {"patience": 2, "metric": "validation_loss", "min_delta": 0.01}]
+        ),
+        "convergence": draw.choice([None, {"tolerance": 0.05, "window": 5}]),
+    }
+
+
+def assert_same(found: Ended, wanted: Ended) -> None:
+    """By repr where a NaN may be."""
+    *one, buffers = found.bits()
+    *other, theirs = wanted.bits()
+    assert repr(one) == repr(other)
+    assert buffers == theirs
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**9), st.integers(2, 17))
+def test_a_job_has_the_same_bits_alone_and_in_any_company(seed: int, size: int) -> None:
+    draw, common = random.Random(seed), signature(seed)
+    jobs = [ready(member(common, draw)) for _ in range(size)]
+    assert all(fusable(job.plan, "cpu") for job in jobs)
+    assert len({job.plan.company for job in jobs}) == 1
+    ends = together(jobs, draw.choice([0.0, 0.002, 0.02]), traced=draw.random() < 0.7)
+    for k in draw.sample(range(size), min(size, 3)):
+        assert_same(ends[k], alone(jobs[k]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 32])
+@pytest.mark.parametrize("layer", ACTIVATIONS)
+def test_every_layer_keeps_a_row_apart_from_its_neighbours(layer: str, size: int) -> None:
+    common = regression(
+        model=[
+            {"type": "linear", "out_features": 13},
+            layer,
+            LAST,
+        ],
+        iterations=20,
+        batch_size=5,
+    )
+    jobs = [ready({**common, "seed": k}) for k in range(size)]
+    jobs[size // 2] = ready({**common, "optimizer": {"type": "sgd", "lr": 1e30}})  # soon NaN
+    ends = together(jobs)
+    for k in {0, size // 2, size - 1}:
+        assert_same(ends[k], alone(jobs[k]))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("batch_size", [1, 7, 32, "full"])
+def test_every_loss_keeps_a_row_apart_from_its_neighbours(loss: str, batch_size: Any) -> None:
+    draw = random.Random(loss)
+    common = regression(
+        dataset=data(loss, 3, draw), model=network(loss, draw), loss=loss, batch_size=batch_size
+    )
+    jobs = [ready({**common, "seed": k, "iterations": 20 + k}) for k in range(7)]
+    ends = together(jobs)
+    for k in (0, 3, 6):
+        assert_same(ends[k], alone(jobs[k]))
+
+
+def test_one_may_join_where_others_are_on_their_way() -> None:
+    common = regression(iterations=90, evaluate_every=7)
+    old, new = (ready({**common, "seed": seed}) for seed in (1, 2))
+    first, second = old.training(), new.training()
+    start: list[Checkpoint] = [first.beginning()]
+    (block,) = group_of([first]).advance(start, [37], None)
+    both = group_of([first, second])
+    at = [block.checkpoint, second.beginning()]
+    found: list[list[Block]] = [[block], []]
+    members: list[Training] = [first, second]
+    while len(members) == 2:
+        made = both.blocks(at, 0.003)
+        for blocks, one in zip(found, made, strict=True):
+            blocks.append(one)
+        at = [one.checkpoint for one in made]
+        members = [m for m, one in zip(members, made, strict=True) if one.outcome is None]
+    assert members == [second]
+    found[1] += group_of([second]).blocks([at[1]], 60)
+    assert_same(gathered(found[0]), alone(old))
+    assert_same(gathered(found[1]), alone(new))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"deterministic": True},
+        {"fuse": "never"},
+        {"precision": "bf16"},
+        {"batch_size": 7, "model": ["batch_norm1d", {"type": "linear", "out_features": 2}]},
+        {
+            "model": [
+                {"type": "linear", "out_features": 70_000},
+                {"type": "linear", "out_features": 2},
+            ]
+        },
+    ],
+)
+def test_what_is_not_fused(change: Specification) -> None:
+    assert fusable(ready(regression()).plan, "cpu")
+    assert not fusable(ready(regression()).plan, "cuda")
+    assert not fusable(ready(regression(**change)).plan, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"seed": 5, "iterations": 7, "schedule": "cosine"}, True),
+        ({"optimizer": {"type": "sgd", "lr": 0.5}}, True),
+        ({"optimizer": {"type": "sgd", "lr": 0.05, "momentum": 0.5}}, False),
+        ({"optimizer": "adam"}, False),
+        ({"batch_size": 8}, False),
+        ({"split": {"validation": 0.2, "test": 0.1, "seed": 1}}, False),
+        ({"clip_grad_norm": 1.0}, False),
+        ({"loss": "l1_loss"}, False),
+        ({"prepare": "standardize"}, False),
+    ],
+)
+def test_who_keeps_company_with_whom(change: Specification, same: bool) -> None:
+    one, other = ready(regression()).plan, ready(regression(**change)).plan
+    assert (one.company == other.company) is same
