@@ -38,9 +38,10 @@ from training.course import follow
 from training.data import Data, load
 from training.numerics import Numerics
 from training.plan import Leg
+from worker.attempt import run
 from worker.child import Child
+from worker.claims import claim_next
 from worker.course import legs_of
-from worker.job import claim_next, run
 from worker.lease import Heartbeat
 from worker.recorder import Recorder
 

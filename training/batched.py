@@ -4,7 +4,7 @@ Shapes: K jobs, B batch, C classes, D outputs, F and G features. A job's numbers
 of its neighbours, not on how many they are and not on its place among them: what looks at one
 number at a time is computed on rows of whole vectors (``ROW``), for the last few numbers of an
 array go through other instructions; products are batched, sums go over one job's axis. Only what
-``tests/training/test_fused.py`` finds to keep that, to the bit, is in ``LAYERS``.
+``tests/training/test_fused.py`` finds to keep that, to the bit, is here.
 """
 
 import math
@@ -16,18 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.catalog import losses as loss_words
-from training.catalog.layers import Residual, activations, affine
+from training.catalog.layers import activations, affine
 from training.catalog.layers import norms as norm_words
 from training.catalog.layers import pools as pool_words
 from training.layers import Own
 from training.losses import LossWeights
-from training.plan import Plan, every
 
 ROW = 64
 """A row of numbers is padded to a multiple of so many: whole vectors, whatever their width."""
-
-LARGE = 2**18
-"""Parameters, or outputs of a layer for a batch, over which a job is not fused."""
 
 
 def product(a_KMD: Tensor, b_KDN: Tensor) -> Tensor:
@@ -130,7 +126,7 @@ LAYERS: dict[str, Callable[[Any, Tensor, Own], Tensor]] = {
     "softmax": probabilities(torch.softmax),
     "log_softmax": probabilities(torch.log_softmax),
 }
-"""Every word that may be fused, but ``residual``, whose layers the network goes through itself."""
+"""Every word of ``training.company.FUSABLE``; through a residual block the network goes itself."""
 
 
 def weighted(of_each_KB: Tensor, weights_KB: Tensor | None) -> Tensor:
@@ -205,25 +201,6 @@ LOSSES: dict[str, Callable[[Any, Tensor, Tensor, LossWeights], Tensor]] = {
         lambda word, y, t, _: functional.huber_loss(y, t, reduction="none", delta=word.delta)
     ),
 }
-
-
-def fusable(plan: Plan, device: str) -> bool:
-    """Whether a job is of this class: a function of its specification and the device alone.
-
-    Nothing is gained where one job's products are large. On CUDA nothing is fused, as long as no
-    measurement there has shown what keeps its bits.
-    """
-    spec, layers = plan.spec, list(every(plan.layers))
-    if device != "cpu" or spec.deterministic or spec.fuse == "never" or spec.precision == "bf16":
-        return False
-    widest = max(math.prod(layer.output_shape) for layer in layers)
-    if plan.parameter_count > LARGE or plan.batch_size * widest > LARGE:
-        return False
-    skips = [
-        layer.word.skip(layer.input_shape) for layer in layers if isinstance(layer.word, Residual)
-    ]
-    words = [layer.word for layer in layers if not isinstance(layer.word, Residual)]
-    return all(word.type in LAYERS for word in (*words, *filter(None, skips)))
 
 
 def width(size: int) -> int:

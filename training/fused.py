@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from training.batched import width
 from training.blocks import Block, Checkpoint, Evaluation
+from training.company import work
 from training.group import Group
 from training.job import Training
 from training.optimizers import RULES
@@ -225,7 +226,7 @@ class Fused(Group):
         """What a graph depends on; it serves any number of jobs."""
         numerics = self.lead.numerics
         shapes = tuple(tuple(tensor.shape) for tensor in self.data)
-        return self.lead.plan.work, shapes, numerics.dtype, numerics.device.type
+        return work(self.lead.plan), shapes, numerics.dtype, numerics.device.type
 
     def alone(self, job: Training) -> Group:
         return self if self.jobs == [job] else Fused([job])

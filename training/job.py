@@ -8,6 +8,7 @@ import torch
 
 from training import batched, stopping
 from training.blocks import Block, Checkpoint, Evaluation, Outcome, Weights
+from training.company import apart
 from training.data import Data
 from training.evaluate import evaluate
 from training.feed import Feed
@@ -47,7 +48,7 @@ class Training:
         self.end = plan.iterations if until is None else until
         self.data = data
         self.numerics = numerics.at(plan.spec.precision)
-        self.fused = batched.fusable(plan, numerics.device.type)
+        self.fused = apart(plan, numerics.device.type) is None
         self.network = Network(plan.layers)
         self.step = self.make_step()
         self.feed = Feed(plan, data, self.numerics)

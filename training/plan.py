@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from training.catalog import Buffer, Classes, Facts, Parameter, Shape, ShapeError
-from training.catalog.layers import Dropout, Embedding, LayerWord, Residual
+from training.catalog.layers import Embedding, LayerWord, Residual
 from training.catalog.metrics import MetricWord
-from training.catalog.words import Word
 from training.spec import JobSpec, Model
 
 
@@ -174,36 +173,6 @@ class Plan:
         }
         return digest(work)
 
-    @property
-    def work(self) -> str:
-        """Equal for jobs whose iterations are one graph of kernels; everything in which they still
-        differ is a number that the graph is given (rates, decay, the rate of a dropout …)."""
-        spec = self.spec
-        work = {
-            "layers": [
-                (
-                    layer.path,
-                    layer.word.model_dump(
-                        mode="json", exclude={"p"} if isinstance(layer.word, Dropout) else None
-                    ),
-                )
-                for layer in every(self.layers)
-            ],
-            "input": self.facts.input_shape,
-            "loss": spec.loss.model_dump(mode="json"),
-            "optimizer": structure(spec.optimizer),
-            "clip": spec.clip_grad_norm is not None,
-            "batch": spec.batch_size,
-            "precision": spec.precision,
-        }
-        return digest(work)
-
-    @property
-    def company(self) -> str:
-        """Equal for jobs that may be trained side by side: the same work on the same data."""
-        spec = self.spec.model_dump(mode="json", include={"dataset", "split"})
-        return digest([self.work, spec, self.preparation])
-
     def epoch(self, iteration: int) -> float:
         """How many times the training data have been seen after so many iterations."""
         return iteration * self.batch_size / self.rows["train"]
@@ -218,15 +187,6 @@ class Plan:
         """Whether the validation data are evaluated before update ``n``, or after the last one."""
         due = n == self.iterations or (n > 0 and n % self.evaluate_every == 0)
         return due and self.rows["validation"] > 0
-
-
-def structure(word: Word) -> dict[str, Any]:
-    """What an update rule chooses its terms by: of every number, whether it is one."""
-    found = {}
-    for field, value in word.model_dump(mode="json").items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        found[field] = bool(value) if number else isinstance(value, list) or value
-    return found
 
 
 def digest(value: Any) -> str:

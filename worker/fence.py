@@ -21,6 +21,11 @@ def held(table: type[Job] | type[Task]) -> ColumnElement[bool]:
     return table.state.in_(HELD if table is Job else (TaskState.RUNNING,))
 
 
+class Intervened(Exception):
+    """The course of the job was changed: what was computed beyond was not written and is dropped.
+    What follows begins at the last durable block."""
+
+
 class Seen(NamedTuple):
     """What others may have changed about a row that is ours: its state, and how many interventions
     a job has (a task has none)."""
@@ -69,23 +74,28 @@ def claim(
     )
 
 
-def write(session: Session, claimed: Job | Task, **values: Any) -> Seen:
+def write(session: Session, claimed: Job | Task, course: int | None = None, **values: Any) -> Seen:
     """Updates a row we hold, or raises ``Lost``; first in every transaction of a worker.
 
-    What is refused is counted, in another transaction: this one takes no effect.
+    ``course``: the interventions that are known of a job; ``Intervened`` when there are more. What
+    is refused is counted, in another transaction: this one takes no effect.
 
     An UPDATE, not a SELECT: only a row that this transaction has locked proves that nobody takes it
     before the commit.
     """
     table = type(claimed)
     interventions = Job.interventions if table is Job else literal(0)
+    mine = [table.id == claimed.id, table.fence == claimed.fence, held(table)]
+    known = [] if course is None else [Job.interventions == course]
     row = session.execute(
         update(table)
-        .where(table.id == claimed.id, table.fence == claimed.fence, held(table))
+        .where(*mine, *known)
         .values(**values)
         .returning(table.state, interventions)
         .execution_options(synchronize_session=False)
     ).one_or_none()
+    if row is None and known and session.scalar(select(table.id).where(*mine)):
+        raise Intervened
     if row is None:
         refused = {(counters.REFUSED, table.__name__.lower()): 1}
         after_rollback(session, lambda another: counters.add(another, refused))

@@ -86,6 +86,8 @@ class Heartbeat:
                 return
             pause = settings.heartbeat_seconds
             asked_at = time.monotonic()
+            if asked_at - self.renewed_at < settings.heartbeat_seconds:
+                continue  # what was recorded has renewed it
             try:
                 with self.child.database.session() as session:
                     write(session, self.held, lease_expires_at=clock(settings.lease_seconds))
@@ -109,5 +111,10 @@ class Heartbeat:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nobody renews the lease from here on."""
         self.ended.set()
-        self.thread.join()
+        if self.thread is not threading.current_thread() and self.thread.is_alive():
+            self.thread.join()

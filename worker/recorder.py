@@ -25,12 +25,13 @@ from app.tables import Job, MetricChunk, MetricLevel, ModelVersion
 from training import checkpoint, predict
 from training.blocks import Block, Checkpoint, Evaluation, Outcome
 from training.catalog.metrics import rises
+from training.company import apart
 from training.data import Data
 from training.plan import Leg
 from training.stopping import EXPLODED
 from worker.child import Child
 from worker.ends import End, failed
-from worker.fence import Lost, write
+from worker.fence import Intervened, Lost, Seen, write
 from worker.levels import Rows
 from worker.retention import thin
 from worker.series import Series
@@ -40,11 +41,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Entry:
-    """A block to record; ``save`` its state, and ``end`` the attempt with it."""
+    """A block to record; ``save`` its state, and ``end`` the attempt with it. ``group``: how many
+    jobs were computed together."""
 
     block: Block
     save: bool = False
     end: End | None = None
+    group: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,6 @@ class Prepared:
     end: End | None
     counts: counters.Counts
     state: Checkpoint
-
-
-class Intervened(Exception):
-    """The course of the job was changed: what was computed beyond was not written and is dropped.
-    What follows begins at the last durable block."""
 
 
 class Recorder:
@@ -101,6 +99,9 @@ class Recorder:
         self.resumed_at = resume_at
         self.latest: dict[str, Any] = dict(job.latest)
         self.best: dict[str, Any] = dict(job.best)
+        why = apart(plan, child.device) or "its layers keep several jobs apart, to the bit"
+        self.execution: dict[str, Any] | None = job.execution
+        self.explained = {"why": why}
         every = plan.evaluate_every
         first = max(1, -(-self.begins // every)) * every
         self.series = {
@@ -132,6 +133,10 @@ class Recorder:
             "progressed_at": clock(),
             "lease_expires_at": clock(self.child.settings.lease_seconds),
         }
+        known_as, now = self.execution, {"runner": block.runner, "group": entry.group}
+        self.execution = {**(known_as or {}), **now, **self.explained}
+        if self.execution != known_as:
+            changes["execution"] = self.execution
         return Prepared(
             changes,
             chunks,
@@ -148,32 +153,35 @@ class Recorder:
         """The transaction; raises ``Lost`` when the job is no longer ours, ``Intervened`` when it
         takes another course."""
         try:
-            self.transact(prepared)
+            with self.child.database.session() as session:
+                seen = self.record(session, prepared)
         except (Lost, Intervened):
             self.drop(prepared)
             raise
-        self.durable = prepared.state
+        self.committed(prepared, seen)
 
-    def transact(self, prepared: Prepared) -> None:
-        """All of it or nothing."""
-        with self.child.database.session() as session:
-            seen = write(session, self.job, **prepared.job)
-            if seen.interventions != self.job.interventions:
-                raise Intervened
-            if prepared.chunks:
-                put(session, prepared.chunks)
-            if prepared.levels:
-                put_levels(session, prepared.levels)
-            for finding in prepared.findings:
-                events.record(session, self.job.id, "finding", finding)
-            if prepared.checkpoint is not None:
-                row = insert(session, CheckpointRow).values(**prepared.checkpoint)
-                session.execute(row.on_conflict_do_nothing())
-                thin(session, self.child.storage, self.job.id)
-            counters.add(session, prepared.counts, shard=self.child.id)
-            if prepared.end is not None:
-                self.end(session, prepared.end, prepared.model)
-        self.state = seen.state
+    def record(self, session: Session, prepared: Prepared) -> Seen:
+        """What a transaction says of this job, all of it or nothing: what raises ``Lost`` or
+        ``Intervened`` comes first."""
+        seen = write(session, self.job, self.job.interventions, **prepared.job)
+        if prepared.chunks:
+            put(session, prepared.chunks)
+        if prepared.levels:
+            put_levels(session, prepared.levels)
+        for finding in prepared.findings:
+            events.record(session, self.job.id, "finding", finding)
+        if prepared.checkpoint is not None:
+            row = insert(session, CheckpointRow).values(**prepared.checkpoint)
+            session.execute(row.on_conflict_do_nothing())
+            thin(session, self.child.storage, self.job.id)
+        counters.add(session, prepared.counts, shard=self.child.id)
+        if prepared.end is not None:
+            self.end(session, prepared.end, prepared.model)
+        return seen
+
+    def committed(self, prepared: Prepared, seen: Seen) -> None:
+        """The transaction has become durable."""
+        self.durable, self.state = prepared.state, seen.state
 
     def drop(self, prepared: Prepared) -> None:
         """Removes the files of a transaction that was refused.

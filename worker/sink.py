@@ -3,7 +3,10 @@
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 import structlog
 
@@ -16,23 +19,27 @@ log = structlog.get_logger()
 SPOOL = 2
 """Blocks that may wait for the database; then training waits too."""
 
+Item = TypeVar("Item")
 
-class Sink:
+
+class Spool(ABC, Generic[Item]):
     """A writer thread. What stops it is raised at the next ``put``, or at the end."""
 
-    def __init__(self, recorder: Recorder, lease: Heartbeat) -> None:
-        self.recorder = recorder
-        self.lease = lease
-        self.spool: queue.Queue[Entry | None] = queue.Queue(maxsize=SPOOL)
+    def __init__(self) -> None:
+        self.spool: queue.Queue[Item | None] = queue.Queue(maxsize=SPOOL)
         self.failure: BaseException | None = None
         self.thread = threading.Thread(target=self.work, name="sink", daemon=True)
 
-    def put(self, entry: Entry) -> None:
+    @abstractmethod
+    def insist(self, item: Item) -> None:
+        """Records an item, which renews the lease; while the database is away, tries again."""
+
+    def put(self, item: Item) -> None:
         """Hands over a block; waits while the spool is full, raises what went wrong before."""
         while True:
             self.check()
             try:
-                self.spool.put(entry, timeout=0.1)
+                self.spool.put(item, timeout=0.1)
             except queue.Full:
                 continue
             return
@@ -51,39 +58,37 @@ class Sink:
 
     def work(self) -> None:
         """The thread: one entry after the other, until told to end or something goes wrong."""
-        while (entry := self.spool.get()) is not None:
+        while (item := self.spool.get()) is not None:
             try:
-                self.insist(entry)
+                self.insist(item)
             except BaseException as error:  # noqa: BLE001 -- raised again by the training thread
                 self.failure = error
                 return
             finally:
                 self.spool.task_done()
 
-    def insist(self, entry: Entry) -> None:
-        """Records an entry, which renews the lease; while the database is away, tries again.
-
-        Files are written only under a lease that certainly is ours. The transaction needs no such
-        proof, it begins with the fence.
-        """
-        self.lease.wait()
-        prepared = self.recorder.prepare(entry)
+    def until_answered(
+        self, commit: Callable[[], None], leases: Callable[[], Sequence[Heartbeat]]
+    ) -> None:
+        """Sends a transaction until the database answers, or nobody has a lease any more that it
+        could be written under."""
         pause = 0.1
         while True:
             asked_at = time.monotonic()
             try:
-                self.recorder.commit(prepared)
+                commit()
             except AWAY as error:
-                if self.lease.stalled or self.lease.lost.is_set():
+                if all(lease.stalled or lease.lost.is_set() for lease in leases()):
                     raise
                 log.warning("database away, block waits", error=type(error).__name__)
                 time.sleep(pause)
                 pause = min(2 * pause, 2.0)
             else:
-                self.lease.renewed(asked_at)
+                for lease in leases():
+                    lease.renewed(asked_at)
                 return
 
-    def __enter__(self) -> "Sink":
+    def __enter__(self) -> Self:
         self.thread.start()
         return self
 
@@ -108,3 +113,21 @@ class Sink:
             except queue.Full:
                 continue
             self.thread.join()
+
+
+class Sink(Spool[Entry]):
+    """Records the blocks of one job.
+
+    Files are written only under a lease that certainly is ours. The transaction needs no such
+    proof, it begins with the fence.
+    """
+
+    def __init__(self, recorder: Recorder, lease: Heartbeat) -> None:
+        super().__init__()
+        self.recorder = recorder
+        self.lease = lease
+
+    def insist(self, item: Entry) -> None:
+        self.lease.wait()
+        prepared = self.recorder.prepare(item)
+        self.until_answered(lambda: self.recorder.commit(prepared), lambda: [self.lease])

@@ -65,8 +65,10 @@ def stored(session: Session) -> int:
 
 
 def held(session: Session, tenant_id: str) -> int:
-    """The running jobs of a tenant."""
-    query = select(func.count()).where(Job.tenant_id == tenant_id, Job.state.in_(HELD))
+    """The running jobs of a tenant, counted in the same way."""
+    query = select(func.count(Job.worker.distinct())).where(
+        Job.tenant_id == tenant_id, Job.state.in_(HELD)
+    )
     return int(session.scalar(query) or 0)
 
 

@@ -41,6 +41,7 @@ def downgrade() -> None:
         table.drop_index("ix_jobs_queue")
         table.create_index("ix_jobs_queue", ["state", "priority", "id"])
         table.drop_index("ix_jobs_signature")
+        table.drop_index("ix_jobs_company")
         table.drop_index("ix_jobs_dataset_id")
         table.drop_constraint("fk_jobs_dataset_id_datasets", type_="foreignkey")
         for column in job_columns():
@@ -112,6 +113,7 @@ def job_columns() -> list[sa.Column[Any]]:
         sa.Column("forked_from", sa.JSON(), nullable=True),
         sa.Column("dataset_id", sa.String(), nullable=True),
         sa.Column("signature", sa.String(), nullable=True),
+        sa.Column("company", sa.String(), nullable=True),
     ]
 
 
@@ -127,6 +129,7 @@ def jobs() -> None:
         lane = ["tenant_id", "device_wanted"]
         table.create_index("ix_jobs_queue", ["state", "priority", "id", *lane])
         table.create_index("ix_jobs_lanes", ["state", *lane, "priority", "id"])
+        table.create_index("ix_jobs_company", ["company", "state"])
 
 
 def sqlite() -> bool:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.specifications import Specification
 from tests.training.engine import OPTIMIZERS, Ended, Job, gathered, ready, regression, table
-from training.batched import LAYERS, LOSSES, fusable
+from training.batched import LAYERS, LOSSES
 from training.blocks import Block, Checkpoint
+from training.company import FUSABLE, apart, company
 from training.job import Training
 from training.run import group_of
 
@@ -125,8 +126,8 @@ def assert_same(found: Ended, wanted: Ended) -> None:
 def test_a_job_has_the_same_bits_alone_and_in_any_company(seed: int, size: int) -> None:
     draw, common = random.Random(seed), signature(seed)
     jobs = [ready(member(common, draw)) for _ in range(size)]
-    assert all(fusable(job.plan, "cpu") for job in jobs)
-    assert len({job.plan.company for job in jobs}) == 1
+    assert not any(apart(job.plan, "cpu") for job in jobs)
+    assert len({company(job.plan) for job in jobs}) == 1
     ends = together(jobs, draw.choice([0.0, 0.002, 0.02]), traced=draw.random() < 0.7)
     for k in draw.sample(range(size), min(size, 3)):
         assert_same(ends[k], alone(jobs[k]))
@@ -202,9 +203,13 @@ def test_one_may_join_where_others_are_on_their_way() -> None:
     ],
 )
 def test_what_is_not_fused(change: Specification) -> None:
-    assert fusable(ready(regression()).plan, "cpu")
-    assert not fusable(ready(regression()).plan, "cuda")
-    assert not fusable(ready(regression(**change)).plan, "cpu")
+    assert apart(ready(regression()).plan, "cpu") is None
+    assert apart(ready(regression()).plan, "cuda") is not None
+    assert apart(ready(regression(**change)).plan, "cpu") is not None
+
+
+def test_what_is_fused_is_there() -> None:
+    assert set(LAYERS) == FUSABLE
 
 
 @pytest.mark.parametrize(
@@ -223,4 +228,4 @@ def test_what_is_not_fused(change: Specification) -> None:
 )
 def test_who_keeps_company_with_whom(change: Specification, same: bool) -> None:
     one, other = ready(regression()).plan, ready(regression(**change)).plan
-    assert (one.company == other.company) is same
+    assert (company(one) == company(other)) is same

@@ -17,10 +17,11 @@ from training.data import load
 from training.numerics import Numerics
 from training.plan import Leg
 from training.step import State
+from worker.attempt import newest, reason_to_stop, seen_again
 from worker.child import Child
 from worker.course import legs_of
-from worker.job import newest, reason_to_stop, seen_again
-from worker.recorder import Entry, Intervened, Prepared, Recorder
+from worker.fence import Intervened
+from worker.recorder import Entry, Prepared, Recorder
 
 NUMERICS = Numerics.on("cpu")
 PLANS = [check(ONE_WEIGHT | {"iterations": LIMIT, "priority": p}) for p in range(3)]

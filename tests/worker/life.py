@@ -28,10 +28,10 @@ from app.tables import HELD, TERMINAL, Checkpoint, Event, Job, JobState, MetricC
 from tests.worker.hands import PLANS, Attempt
 from tests.worker.model import LIMIT, Model, spoken
 from training.check import Limits
+from worker.attempt import fail
 from worker.child import Child
-from worker.fence import Lost, write
-from worker.job import claim_next, fail
-from worker.recorder import Intervened
+from worker.claims import claim_next
+from worker.fence import Intervened, Lost, write
 from worker.supervisor import bury
 from worker.sweeper import Sweeper
 

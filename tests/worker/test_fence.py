@@ -12,8 +12,8 @@ from app.services import control
 from app.tables import Job, JobState
 from tests.worker.conftest import MakeJob
 from worker.child import Child
+from worker.claims import claim_next
 from worker.fence import Lost, write
-from worker.job import claim_next
 
 ReadJob = Callable[[str], Job]
 

@@ -19,9 +19,10 @@ from training.course import follow
 from training.data import load
 from training.numerics import Numerics
 from worker.child import Child
+from worker.claims import claim_next
 from worker.course import legs_of
 from worker.fence import Lost
-from worker.job import claim_next, give_back, train_next
+from worker.job import give_back, train_next
 from worker.lease import SAFE, Heartbeat
 from worker.recorder import Entry, Recorder
 from worker.sink import Sink

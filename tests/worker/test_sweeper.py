@@ -17,8 +17,8 @@ from app.tables import Job, JobState, Task, TaskState, Tenant, Worker
 from tests.servers import Redis
 from tests.worker.conftest import MakeJob
 from worker.child import Child
+from worker.claims import claim_next
 from worker.fence import claim, first
-from worker.job import claim_next
 from worker.process import place
 from worker.supervisor import Supervisor
 from worker.sweeper import Sweeper, requeue, requeue_tasks

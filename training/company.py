@@ -1,0 +1,99 @@
+"""Which jobs may be trained side by side, as one. Imports no torch.
+
+The numerics class of a job follows from its specification and the device alone, and is kept for its
+whole life: *fused* is computed over an axis of jobs (``training.batched``), even where it is one.
+"""
+
+import math
+from typing import Any
+
+from training.catalog.layers import Dropout, Residual
+from training.catalog.words import Word
+from training.plan import Plan, digest, every
+
+FUSABLE = frozenset(
+    {
+        *("linear", "flatten", "dropout", "relu", "leaky_relu", "gelu", "silu", "elu", "softplus"),
+        *("tanh", "sigmoid", "softmax", "log_softmax"),
+    }
+)
+"""Layers that on a CPU keep one job's numbers apart from its neighbours', to the bit."""
+LARGE = 2**18
+"""Parameters, or outputs of a layer for a batch, over which a job is not fused."""
+TOGETHER = 2**17
+"""Parameters of all jobs of a group together: more do not fit into a core's cache."""
+MOST = 64
+"""Jobs of a group at most."""
+
+
+def apart(plan: Plan, device: str) -> str | None:
+    """Why a job is of the class *sequential* there; ``None``: it is fused.
+
+    On CUDA nothing is, as long as no measurement there has shown what keeps its bits.
+    """
+    spec, layers = plan.spec, list(every(plan.layers))
+    if spec.deterministic:
+        return "deterministic was asked for"
+    if spec.fuse == "never":
+        return "fuse: never was asked for"
+    if device != "cpu":
+        return f"on {device} nothing is fused"
+    if spec.precision == "bf16":
+        return "layers in bfloat16 are not fused"
+    skips = [
+        layer.word.skip(layer.input_shape) for layer in layers if isinstance(layer.word, Residual)
+    ]
+    words = [layer.word for layer in layers if not isinstance(layer.word, Residual)]
+    for word in (*words, *filter(None, skips)):
+        if word.type not in FUSABLE:
+            return f"{word.type} is not fused"
+    widest = max(math.prod(layer.output_shape) for layer in layers)
+    if plan.parameter_count > LARGE or plan.batch_size * widest > LARGE:
+        return "it is large enough to fill a core by itself"
+    return None
+
+
+def room(plan: Plan) -> int:
+    """How many such jobs a group holds at most."""
+    return min(MOST, max(1, TOGETHER // max(1, plan.parameter_count)))
+
+
+def work(plan: Plan) -> str:
+    """Equal for jobs whose iterations are one graph of kernels; everything in which they still
+    differ is a number that the graph is given (rates, decay, the rate of a dropout …)."""
+    spec = plan.spec
+    layers = [
+        (
+            layer.path,
+            layer.word.model_dump(
+                mode="json", exclude={"p"} if isinstance(layer.word, Dropout) else None
+            ),
+        )
+        for layer in every(plan.layers)
+    ]
+    return digest(
+        {
+            "layers": layers,
+            "input": plan.facts.input_shape,
+            "loss": spec.loss.model_dump(mode="json"),
+            "optimizer": structure(spec.optimizer),
+            "clip": spec.clip_grad_norm is not None,
+            "batch": spec.batch_size,
+            "precision": spec.precision,
+        }
+    )
+
+
+def company(plan: Plan) -> str:
+    """Equal for jobs that may be trained side by side: the same work on the same data."""
+    data = plan.spec.model_dump(mode="json", include={"dataset", "split"})
+    return digest([work(plan), data, plan.preparation])
+
+
+def structure(word: Word) -> dict[str, Any]:
+    """What an update rule chooses its terms by: of every number, whether it is one."""
+    found = {}
+    for field, value in word.model_dump(mode="json").items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        found[field] = bool(value) if number else isinstance(value, list) or value
+    return found
