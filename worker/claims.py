@@ -3,16 +3,19 @@
 import math
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.db import clock
-from app.services import quotas, workers
+from app.services import quotas, turns, workers
 from app.services.control import tell_state
 from app.tables import HELD, Job, JobState, Worker
 from training.numerics import Numerics, Unavailable
 from worker.child import Child
 from worker.fence import claim
+
+LOOKED_AT = 1000
+"""Waiting jobs that are counted at most: more make no difference."""
 
 
 def claim_next(child: Child) -> Job | None:
@@ -22,16 +25,14 @@ def claim_next(child: Child) -> Job | None:
     How the job will be computed is committed with the claim, before its first iteration; a job that
     was begun keeps what it was begun with.
     """
-    running, most = quotas.running(), child.settings.max_running_jobs
+    most = child.settings.max_running_jobs
     with child.database.session() as session:
         job = claim(
             session,
             Job,
-            [Job.priority.desc(), running, Job.id],
+            turns.next_job(session, child.device, most),
             child.id,
             child.settings.lease_seconds,
-            or_(Job.device_wanted == "auto", Job.device_wanted == child.device),
-            running < most,
             **begun(child),
         )
         if job is not None:
@@ -78,7 +79,7 @@ def claim_company(child: Child, lead: Job, members: int, room: int) -> list[Job]
     with child.database.session() as session:
         candidates = session.scalars(
             select(Job.id)
-            .where(*companions(lead), Job.priority == top(child))
+            .where(*companions(lead), Job.priority == top())
             .order_by(Job.id)
             .limit(count)
             .with_for_update(skip_locked=True, of=Job)
@@ -115,27 +116,23 @@ def companions(lead: Job) -> list[ColumnElement[bool]]:
     ]
 
 
-def top(child: Child) -> ColumnElement[int]:
-    """The highest priority of all that waits for this kind of device."""
+def top() -> ColumnElement[int]:
+    """The highest priority of all that waits."""
     other = aliased(Job)
-    wanted = or_(other.device_wanted == "auto", other.device_wanted == child.device)
-    query = select(func.max(other.priority)).where(other.state == JobState.QUEUED, wanted)
+    query = select(func.max(other.priority)).where(other.state == JobState.QUEUED)
     return query.scalar_subquery()
 
 
 def share(session: Session, child: Child, lead: Job, members: int) -> int:
     """How many more this process would train, if all of them were dealt evenly to the processes
     that train such jobs now or have nothing to do."""
-    waiting = session.scalar(select(func.count()).select_from(Job).where(*companions(lead))) or 0
+    first = select(Job.id).where(*companions(lead)).limit(LOOKED_AT).subquery()
+    waiting = session.scalar(select(func.count()).select_from(first)) or 0
     if not waiting:
         return 0
-    other = aliased(Job)
-    others_wait = exists().where(
-        other.state == JobState.QUEUED,
-        other.tenant_id != lead.tenant_id,
-        or_(other.device_wanted == "auto", other.device_wanted == child.device),
-    )
-    if session.scalar(select(others_wait)) and members > 1:
+    whose = select(func.min(Job.tenant_id), func.max(Job.tenant_id))
+    ends = session.execute(whose.where(Job.state == JobState.QUEUED)).one()
+    if members > 1 and set(ends) != {lead.tenant_id}:
         return 0
     beside = session.execute(
         select(func.count(Job.worker.distinct()), func.count()).where(

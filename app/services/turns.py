@@ -71,7 +71,8 @@ def first_lanes() -> Select[Any]:
         .subquery("lane")
     )
     held = (
-        select(other.tenant_id.label("tenant"), func.count().label("jobs"))
+        # Those that one process trains side by side count once.
+        select(other.tenant_id.label("tenant"), func.count(other.worker.distinct()).label("jobs"))
         .where(other.state.in_(HELD))
         .group_by(other.tenant_id)
         .subquery("held")

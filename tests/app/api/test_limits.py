@@ -74,7 +74,7 @@ def test_a_tenant_at_its_limit_is_passed_over_and_its_jobs_say_so(
 ) -> None:
     service = own_service(worker_processes=2, max_running_jobs=1)
     other = connect(service, new_key(service, tenant="other"))
-    urgent = {**FOR_EVER, "priority": 100}
+    urgent = {**FOR_EVER, "priority": 100, "fuse": "never"}
     ids = [service.http.post("/v1/jobs", json=urgent).json()["id"] for _ in range(2)]
 
     def states() -> list[str]:

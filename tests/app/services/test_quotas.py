@@ -37,7 +37,7 @@ def test_queued_jobs_are_limited_for_each_tenant(rows: Database, tenants: Tenant
         first = session.scalars(
             Job.__table__.select().with_only_columns(Job.id).where(Job.tenant_id == tenants[0])
         ).first()
-        session.execute(update(Job).where(Job.id == first).values(state=JobState.RUNNING))
+        session.execute(update(Job).where(Job.id == first).values(state=JobState.RUNNING, worker=Job.id))
     queued(database, tenants[0])
     database.dispose()
 
@@ -100,7 +100,7 @@ def test_two_claims_at_once_run_no_more_than_the_limit(rows: Database, tenants: 
     def claim(n: int) -> None:
         with rows.session() as session:
             named = update(Job).where(Job.id == f"job_{n}")
-            session.execute(named.values(state=JobState.RUNNING))
+            session.execute(named.values(state=JobState.RUNNING, worker=Job.id))
             taken.set()
             quotas.claimed(session, session.get_one(Job, f"job_{n}"), most=1)
 

@@ -53,7 +53,7 @@ def take(rows: Database, most: int = MOST) -> str | None:
     """The next job, which runs from now on."""
     with rows.session() as session:
         found = next_job(session, "cpu", most)
-        run = update(Job).where(Job.id == found).values(state=JobState.RUNNING)
+        run = update(Job).where(Job.id == found).values(state=JobState.RUNNING, worker=Job.id)
         session.execute(run)
     return found
 
