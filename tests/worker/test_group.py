@@ -1,24 +1,29 @@
 """Jobs that one process trains side by side: each is claimed, recorded and ended by itself."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.db import Database
-from app.services import metrics
+from app.ids import new_id
+from app.services import changes, control, metrics
 from app.services.metrics import Selection
-from app.tables import Event, Job, JobState, ModelVersion
+from app.tables import Checkpoint, Event, Job, JobState, ModelVersion, Worker
+from tests.servers import eventually
 from tests.specifications import Specification
 from tests.training.engine import ready, regression, trained
 from tests.worker.conftest import MakeJob
 from training import company as who
-from training.check import check
+from training.check import Limits, check
 from training.fused import Fused
 from worker.child import Child
+from worker.claims import claim_company, claim_next
 from worker.job import train_next
 
 Make = Callable[..., str]
@@ -103,3 +108,165 @@ def test_a_group_leaves_what_each_would_have_left_alone(
         assert session.scalar(select(func.count()).select_from(ModelVersion)) == 5
         assert session.scalars(select(Job.attempts)).all() == [1] * 5
     assert not train_next(child)
+
+
+def test_no_job_goes_along_before_one_of_a_higher_priority(
+    child: Child, rows: Database, post: Make
+) -> None:
+    post(specification(0), priority=5)
+    low = [post(specification(seed), priority=seed % 2) for seed in range(1, 5)]
+    lead = claim_next(child)
+    assert lead is not None
+    other = post({**specification(9), "deterministic": True}, priority=1)
+    assert [job.id for job in claim_company(child, lead, 1, 10)] == [low[0], low[2]]
+    assert claim_company(child, lead, 3, 10) == []  # the other one is before them
+    with rows.session() as session:
+        session.execute(update(Job).where(Job.id == other).values(state=JobState.PAUSED))
+    assert [job.id for job in claim_company(child, lead, 3, 10)] == [low[1], low[3]]
+
+
+def test_while_another_tenant_waits_nobody_joins_what_is_on_its_way(
+    child: Child, post: Make
+) -> None:
+    post(specification(0))
+    lead = claim_next(child)
+    assert lead is not None
+    post(specification(1))
+    post(specification(2), tenant="another")
+    assert claim_company(child, lead, 2, 10) == []
+    assert len(claim_company(child, lead, 1, 10)) == 1  # as it begins
+
+
+@pytest.mark.parametrize(
+    ("columns", "sections"),
+    [
+        ({"tenant": "another"}, {}),
+        ({"deaths": 1}, {}),
+        ({"device_wanted": "cuda"}, {}),
+        ({"forked_from": {"id": "job_0", "iteration": 3}}, {}),
+        ({}, {"batch_size": 9}),
+        ({}, {"fuse": "never"}),
+    ],
+)
+def test_who_does_not_go_along(
+    child: Child, post: Make, columns: dict[str, Any], sections: Specification
+) -> None:
+    post(specification(0))
+    lead = claim_next(child)
+    assert lead is not None
+    post(specification(1, **sections), **columns)
+    assert claim_company(child, lead, 1, 10) == []
+
+
+@pytest.mark.parametrize(("idle", "taken"), [(0, 6), (1, 3), (2, 2), (6, 0)])
+def test_a_group_leaves_work_for_those_that_have_none(
+    child: Child, rows: Database, post: Make, idle: int, taken: int
+) -> None:
+    with rows.session() as session:
+        for n in range(idle):
+            here = {"supervisor": "s", "place": "p", "pid": n, "pool": "training", "device": "cpu"}
+            session.add(Worker(id=new_id("wrk"), **here))
+    post(specification(0))
+    lead = claim_next(child)
+    assert lead is not None
+    for seed in range(1, 7):
+        post(specification(seed))
+    assert len(claim_company(child, lead, 1, 10)) == taken
+
+
+def test_who_is_cancelled_paused_or_changed_leaves_the_others_alone(
+    child: Child, rows: Database, post: Make, job_row: JobRow
+) -> None:
+    long = {"iterations": 30_000, "evaluate_every": 10_000}
+    ids = [post(specification(seed, **long)) for seed in range(4)]
+    cancelled, paused, changed, undisturbed = ids
+    thread = threading.Thread(target=train_next, args=[child])
+    thread.start()
+    try:
+        eventually(
+            lambda: all(job_row(job_id).iteration > 100 for job_id in ids), "all train", within=60
+        )
+        with rows.session() as session:
+            control.cancel(session, cancelled)
+            control.pause(session, paused)
+            changes.change(session, changed, {"iterations": 12_345}, Limits())
+    finally:
+        thread.join()
+    assert job_row(cancelled).state == JobState.CANCELLED
+    assert job_row(paused).state == JobState.PAUSED
+    with rows.session(write=False) as session:
+        at = session.scalars(select(Checkpoint.iteration).where(Checkpoint.job_id == paused)).all()
+    assert max(at) == job_row(paused).iteration
+    for seed, job_id, end in ((2, changed, 12_345), (3, undisturbed, 30_000)):
+        job = job_row(job_id)
+        assert (job.state, job.iteration) == (JobState.SUCCEEDED, end)
+        alone = trained(ready(specification(seed, **long)))
+        assert losses(rows, job).tobytes() == alone.losses[:end].tobytes()
+
+
+def test_a_group_too_large_for_the_memory_is_halved(
+    child: Child, rows: Database, post: Make, job_row: JobRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, advance = [post(specification(seed)) for seed in range(5)], Fused.advance
+
+    def in_little_memory(self: Fused, *given: Any) -> Any:
+        if len(self.jobs) > 2:
+            raise torch.OutOfMemoryError
+        return advance(self, *given)
+
+    monkeypatch.setattr(Fused, "advance", in_little_memory)
+    while train_next(child):
+        pass
+    for seed, job_id in enumerate(ids):
+        job = job_row(job_id)
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+        alone = trained(ready(specification(seed)))
+        assert losses(rows, job).tobytes() == alone.losses.tobytes()
+
+
+def test_what_is_wrong_with_one_ends_that_one(
+    child: Child, rows: Database, post: Make, job_row: JobRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, advance = [post(specification(seed)) for seed in range(4)], Fused.advance
+
+    def with_a_poisoned_member(self: Fused, *given: Any) -> Any:
+        if any(job.plan.spec.seed == 2 for job in self.jobs):
+            raise RuntimeError("nobody knows why")
+        return advance(self, *given)
+
+    monkeypatch.setattr(Fused, "advance", with_a_poisoned_member)
+    while train_next(child):
+        pass
+    states = [job_row(job_id).state for job_id in ids]
+    assert states == [JobState.SUCCEEDED] * 2 + [JobState.FAILED] + [JobState.SUCCEEDED]
+
+
+def test_one_that_diverges_ends_alone(child: Child, post: Make, job_row: JobRow) -> None:
+    wild = {"type": "sgd", "lr": 1e12}
+    ids = [post(specification(0)), post(specification(1, optimizer=wild)), post(specification(2))]
+    while train_next(child):
+        pass
+    states = [job_row(job_id).state for job_id in ids]
+    assert states == [JobState.SUCCEEDED, JobState.FAILED, JobState.SUCCEEDED]
+
+
+def test_members_take_over_where_a_lost_attempt_stood(
+    child: Child, rows: Database, post: Make, job_row: JobRow
+) -> None:
+    """A worker is told to stop in mid-run; another goes on with all of them to the same bits."""
+    long = {"iterations": 20_000, "evaluate_every": 5_000}
+    ids = [post(specification(seed, **long)) for seed in range(3)]
+    thread = threading.Thread(target=train_next, args=[child])
+    thread.start()
+    eventually(lambda: all(job_row(i).iteration > 100 for i in ids), "all train", within=60)
+    child.draining.set()
+    thread.join()
+    assert {job_row(job_id).state for job_id in ids} == {JobState.QUEUED}
+    child.draining.clear()
+    while train_next(child):
+        pass
+    for seed, job_id in enumerate(ids):
+        job = job_row(job_id)
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+        alone = trained(ready(specification(seed, **long)))
+        assert losses(rows, job).tobytes() == alone.losses.tobytes()

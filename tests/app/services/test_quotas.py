@@ -37,7 +37,9 @@ def test_queued_jobs_are_limited_for_each_tenant(rows: Database, tenants: Tenant
         first = session.scalars(
             Job.__table__.select().with_only_columns(Job.id).where(Job.tenant_id == tenants[0])
         ).first()
-        session.execute(update(Job).where(Job.id == first).values(state=JobState.RUNNING, worker=Job.id))
+        session.execute(
+            update(Job).where(Job.id == first).values(state=JobState.RUNNING, worker=Job.id)
+        )
     queued(database, tenants[0])
     database.dispose()
 

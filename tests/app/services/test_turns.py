@@ -29,6 +29,7 @@ def fill(rows: Database, rng: random.Random, tenants: int, jobs: int) -> None:
                 priority=rng.choice([0, 0, 0, 5]),
                 device_wanted=rng.choice(["auto", "cpu", "cuda"]),
                 state=rng.choice([JobState.QUEUED] * 12 + [JobState.PAUSING, JobState.SUCCEEDED]),
+                worker=f"wrk_{n % 5}",
             )
             for n in range(jobs)
         )
@@ -38,7 +39,8 @@ def by_the_rule(rows: Database) -> str | None:
     """The next job for a CPU, found the long way."""
     with rows.session(write=False) as session:
         jobs = session.scalars(select(Job)).all()
-    running = Counter(j.tenant_id for j in jobs if j.state in ("running", "pausing"))
+    held = {(j.tenant_id, j.worker) for j in jobs if j.state in ("running", "pausing")}
+    running = Counter(tenant_id for tenant_id, _ in held)
     waiting = [
         (-job.priority, running[job.tenant_id], job.id)
         for job in jobs
