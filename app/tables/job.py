@@ -25,7 +25,7 @@ class Job(TenantOwned, Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_queue", "state", "priority", "id", "tenant_id", "device_wanted"),
-        Index("ix_jobs_lanes", "state", "tenant_id", "device_wanted", "priority", "id"),
+        Index("ix_jobs_lanes", "state", "tenant_id", "device_wanted", "priority", "id", "worker"),
         Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
         Index("ix_jobs_company", "company", "state"),
     )

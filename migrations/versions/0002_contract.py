@@ -128,7 +128,7 @@ def jobs() -> None:
         table.drop_index("ix_jobs_queue")
         lane = ["tenant_id", "device_wanted"]
         table.create_index("ix_jobs_queue", ["state", "priority", "id", *lane])
-        table.create_index("ix_jobs_lanes", ["state", *lane, "priority", "id"])
+        table.create_index("ix_jobs_lanes", ["state", *lane, "priority", "id", "worker"])
         table.create_index("ix_jobs_company", ["company", "state"])
 
 

@@ -67,7 +67,7 @@ def test_a_change_shows_in_every_iteration_from_the_one_it_names(jobs: Jobs) -> 
     jobs.reaches(job_id, 50)
     at = patched(jobs, job_id, lr=0.01)["interventions"][0]["iteration"]
     running = jobs.reaches(job_id, at + 20)
-    end = running["progress"]["iteration"] + 2 * EPOCH
+    end = running["progress"]["iteration"] + 20 * EPOCH
     changed = patched(jobs, job_id, iterations=end)
     assert changed["progress"]["iterations"] == end
     assert jobs.ended(job_id)["progress"]["iteration"] == end
