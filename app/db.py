@@ -182,8 +182,12 @@ class Database:
 
 def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
     """INSERT in the database's own dialect, for ``ON CONFLICT``."""
-    assert session.bind is not None
-    if session.bind.dialect.name == "postgresql":
+    return insert_on(session.get_bind().dialect.name, table)
+
+
+def insert_on(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """The same, where the statement outlives a session."""
+    if dialect == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
 

@@ -5,14 +5,15 @@ It is prepared once and may be sent again, for a COMMIT whose answer was lost ma
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import structlog
-from sqlalchemy import select, union
+from sqlalchemy import Executable, select, union
 from sqlalchemy.orm import Session
 
-from app.db import clock, insert
+from app.db import clock, insert, insert_on
 from app.ids import new_id
 from app.numbers import speakable, spoken
 from app.services import counters, events
@@ -302,22 +303,29 @@ class Recorder:
 
 
 def put(session: Session, chunks: list[dict[str, Any]]) -> None:
-    """Chunks, each in the place of the shorter one that is there.
-
-    As parameters of one statement, which is compiled once, not for every block.
-    """
-    new = insert(session, MetricChunk)
-    replaced = new.on_conflict_do_update(
-        index_elements=["job_id", "series", "first_iteration"],
-        set_={"values": new.excluded["values"]},
-    )
-    session.connection().execute(replaced, chunks)
+    """Chunks, each in the place of the shorter one that is there."""
+    session.connection().execute(replacing(session.get_bind().dialect.name), chunks)
 
 
 def put_levels(session: Session, levels: list[dict[str, Any]]) -> None:
     """Rows of levels, each unless it is there: what it stands for never changes."""
-    new = insert(session, MetricLevel).on_conflict_do_nothing()
-    session.connection().execute(new, levels)
+    session.connection().execute(adding(session.get_bind().dialect.name), levels)
+
+
+@cache
+def replacing(dialect: str) -> Executable:
+    """The statement for chunks, built once a process: that takes as long as to execute it."""
+    new = insert_on(dialect, MetricChunk)
+    return new.on_conflict_do_update(
+        index_elements=["job_id", "series", "first_iteration"],
+        set_={"values": new.excluded["values"]},
+    )
+
+
+@cache
+def adding(dialect: str) -> Executable:
+    """The statement for rows of levels."""
+    return insert_on(dialect, MetricLevel).on_conflict_do_nothing()
 
 
 def ended(outcome: Outcome, loss: float | str | None) -> End:

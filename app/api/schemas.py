@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from app.numbers import speakable
@@ -269,5 +270,7 @@ def event_document(event: Event) -> EventDocument:
 
 def points_document(points: Points) -> dict[str, list[Any]]:
     """A series: float32 widened to float64 is the stored number, exactly."""
-    values = speakable(points.values.astype(float).tolist())
+    values = points.values.astype(float).tolist()
+    for place in np.flatnonzero(~np.isfinite(points.values)).tolist():
+        values[place] = speakable(values[place])
     return {"iteration": points.iterations.tolist(), "value": values}
