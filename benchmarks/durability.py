@@ -1,4 +1,4 @@
-"""What it costs that every loss is durable: the engine alone, and the worker's path around it.
+"""P5, and what it costs that every loss is durable: the engine alone, and the worker's path.
 
     python -m benchmarks.durability [sqlite|postgresql]
 
@@ -28,6 +28,7 @@ from app.ids import new_id
 from app.services import jobs
 from app.storage import Storage
 from app.tables import Checkpoint, Tenant
+from benchmarks.goals import Round, goal, in_turn
 from tests.databases import KINDS
 from tests.servers import Redis
 from tests.service import ring_at
@@ -89,6 +90,27 @@ def recorded(child: Child, tenant_id: str, data: Data, cpu: Numerics) -> Took:
         recorder = Recorder(child, job, legs, data, None, heartbeat.running_seconds)
         run(child, heartbeat, recorder, follow(legs, data, cpu))
     return watch.stop()
+
+
+@goal(
+    "P5",
+    "a job with every loss durable (SQLite), and its checkpoints",
+    against="the engine alone, nothing recorded",
+    least=0.97,
+)
+def durable() -> Iterator[Round]:
+    """Rounds of one run of each."""
+    sys.setswitchinterval(0.0005)  # as a worker's process has it
+    numerics.configure()
+    cpu = Numerics.on("cpu")
+    legs, data = (Leg(PLAN),), load(PLAN, cpu)
+    with worker("sqlite") as child:
+        with child.database.session(write=False) as session:
+            tenant_id = session.scalars(select(Tenant.id)).one()
+        recorded(child, tenant_id, data, cpu)
+        yield from in_turn(
+            lambda: recorded(child, tenant_id, data, cpu).wall, lambda: alone(legs, data, cpu).wall
+        )
 
 
 def main() -> None:

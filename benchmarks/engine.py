@@ -1,157 +1,168 @@
-"""Iterations a second of ``train()`` against hand-written PyTorch loops, all on one thread.
+"""P3 and P4: iterations of one job by the engine alone, against hand-written PyTorch loops.
 
-Textbook: DataLoader, ``.item()`` every iteration, ``torch.optim``. Resident: the same with the data
-in one tensor and no ``.item()``. The three take turns, and the time is the processor's, so that a
-busy machine harms no side; warm-up and, for ours, tracing are inside the measured time.
+All on one thread of this process, warm; seconds are of the processor, so that a busy machine harms
+no side. Ours is ``train()``, as a worker drives it, feeding, stop rules, a checkpoint a block and
+all.
 
-    python -m benchmarks.engine
+P3, theirs: what a tutorial writes: ``DataLoader``, ``.item()`` every iteration, ``torch.optim``.
+Beside it (``resident_x``) the same by somebody who knows what costs time: the data in one tensor,
+batches by index, no ``.item()``. P4, theirs: the resident loop, for a network whose kernels are
+what takes the time; there is nothing to win, and nothing must be lost.
+
+Both sides train the same network with the same optimizer on the same rows; the losses at the end
+must agree.
 """
 
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.goals import Bound, Round, goal, in_turn
 from training import numerics
-from training.check import check
+from training.check import UNLIMITED, check
 from training.data import Data, load
 from training.numerics import Numerics
 from training.plan import Plan
 from training.run import train
 
-ROUNDS = 5
-MLP = [{"type": "linear", "out_features": 128}, "relu", {"type": "linear", "out_features": 10}]
-CNN = [
-    {"type": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1},
-    "batch_norm2d",
-    "relu",
-    {"type": "max_pool2d", "kernel_size": 2},
-    {"type": "linear", "out_features": 10},
-]
-SGD = {"type": "sgd", "lr": 0.05, "momentum": 0.9}
-ADAM = {"type": "adam", "lr": 0.001}
-CASES: list[tuple[str, list[Any], dict[str, Any], int]] = [
-    ("MLP 64-128-10, SGD momentum", MLP, SGD, 1000),
-    ("MLP 64-128-10, Adam", MLP, ADAM, 1000),
-    ("CNN conv-norm-pool, SGD momentum", CNN, SGD, 300),
-]
+LAST = 100
+"""Iterations over which losses are compared."""
+EQUAL = 0.25
+"""The part by which their means may differ: the sides begin with other weights."""
 
 
-def module(name: str) -> nn.Module:
-    """The same network by torch.nn."""
-    if name.startswith("MLP"):
+@goal(
+    "P3",
+    "one MLP 64-128-10 job (SGD, batch 64), the engine alone",
+    against="textbook loop: DataLoader, .item(), torch.optim",
+    least=3.0,
+    resident_x=Bound(least=1.3),
+)
+def tiny() -> Iterator[Round]:
+    """Rounds of 5 000 iterations."""
+    plan, data = prepared(
+        dataset="digits",
+        model=[
+            {"type": "linear", "out_features": 128},
+            "relu",
+            {"type": "linear", "out_features": 10},
+        ],
+        iterations=5000,
+        batch_size=64,
+    )
+
+    def network() -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(128, 10),
+
+    ours(plan, data)
+    for this in in_turn(
+        lambda: ours(plan, data), lambda: loop(plan, data, network(), textbook(plan, data))
+    ):
+        beside = loop(plan, data, network(), resident(plan, data), item=False)
+        yield Round(this.ours, this.theirs, figures={"resident_x": beside / this.ours})
+
+
+@goal(
+    "P4",
+    "one job whose kernels take the time: CNN on 28×28, batch 128",
+    against="the same loop by hand, data resident, no .item()",
+    least=1.0,
+)
+def large() -> Iterator[Round]:
+    """Rounds of 200 iterations."""
+    conv = {"type": "conv2d", "kernel_size": 3, "padding": 1}
+    pool = {"type": "max_pool2d", "kernel_size": 2}
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, 10, 1024)
+    x = draw.normal(size=(1024, 1, 28, 28)) + y[:, None, None, None]
+    plan, data = prepared(
+        dataset={"x": x.round(3).tolist(), "y": y.tolist()},
+        model=[
+            *({**conv, "out_channels": 16}, "relu", pool),
+            *({**conv, "out_channels": 32}, "relu", pool),
+            {"type": "linear", "out_features": 10},
+        ],
+        iterations=200,
+        batch_size=128,
     )
 
-
-def optimizer(network: nn.Module, word: dict[str, Any]) -> torch.optim.Optimizer:
-    """The same optimizer by torch.optim."""
-    arguments = {name: value for name, value in word.items() if name != "type"}
-    kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-    made: torch.optim.Optimizer = kinds[word["type"]](network.parameters(), **arguments)
-    return made
-
-
-def ours(plan: Plan, data: Data, name: str, word: dict[str, Any]) -> None:
-    """The engine, as a worker drives it."""
-    for _ in train(plan, data, Numerics.on("cpu")):
-        pass
-
-
-def textbook(plan: Plan, data: Data, name: str, word: dict[str, Any]) -> None:
-    """What a tutorial writes."""
-    part, network = data.parts["train"], module(name)
-    batches = DataLoader(TensorDataset(part.x, part.y), batch_size=64, shuffle=True, drop_last=True)
-    update, criterion, losses = optimizer(network, word), nn.CrossEntropyLoss(), list[float]()
-    while len(losses) < plan.iterations:
-        for x, y in batches:
-            update.zero_grad()
-            loss = criterion(network(x), y)
-            loss.backward()
-            update.step()
-            losses.append(loss.item())
-            if len(losses) == plan.iterations:
-                break
-
-
-def resident(plan: Plan, data: Data, name: str, word: dict[str, Any]) -> None:
-    """The same by somebody who knows what costs time."""
-    part, network = data.parts["train"], module(name)
-    update, criterion, losses = (
-        optimizer(network, word),
-        nn.CrossEntropyLoss(),
-        list[torch.Tensor](),
-    )
-    while len(losses) < plan.iterations:
-        for rows in torch.randperm(len(part.rows)).split(64)[:-1]:
-            update.zero_grad()
-            loss = criterion(network(part.x[rows]), part.y[rows])
-            loss.backward()
-            update.step()
-            losses.append(loss.detach())
-            if len(losses) == plan.iterations:
-                break
-
-
-SIDES: dict[str, Callable[[Plan, Data, str, dict[str, Any]], None]] = {
-    "train()": ours,
-    "textbook": textbook,
-    "resident": resident,
-}
-
-
-def measure(name: str, layers: list[Any], word: dict[str, Any], iterations: int) -> None:
-    """One table."""
-    plan = check(
-        {
-            "dataset": "digits",
-            "model": layers,
-            "loss": "cross_entropy",
-            "optimizer": word,
-            "batch_size": 64,
-            "iterations": iterations,
-        }
-    )
-    data = load(plan, Numerics.on("cpu"))
-    rates: dict[str, list[float]] = {side: [] for side in SIDES}
-    for _ in range(ROUNDS):
-        for side, run in SIDES.items():
-            began = time.process_time()
-            run(plan, data, name, word)
-            rates[side].append(iterations / (time.process_time() - began))
-    print(f"\n{name}, batch 64, {iterations} iterations, {ROUNDS} rounds")
-    for side, values in rates.items():
-        ratios = [mine / other for mine, other in zip(rates["train()"], values, strict=True)]
-        print(
-            f"  {side:10} {statistics.median(values):8.0f} iterations/s "
-            f"({min(values):.0f} to {max(values):.0f})"
-            + (f"   train() is {spread(ratios)} times as fast" if side != "train()" else "")
+    def network() -> nn.Module:
+        return nn.Sequential(
+            *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(32 * 49, 10)),
         )
 
+    ours(plan, data)
+    yield from in_turn(
+        lambda: ours(plan, data),
+        lambda: loop(plan, data, network(), resident(plan, data), item=False),
+    )
 
-def spread(values: list[float]) -> str:
-    """Median and range."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
-
-def main() -> None:
-    """All tables."""
+def prepared(**sections: Any) -> tuple[Plan, Data]:
+    """A job made ready."""
     numerics.configure()
-    print(f"torch {torch.__version__}, one thread, {numerics.processor()}")
-    for case in CASES:
-        measure(*case)
+    raw = {"loss": "cross_entropy", "optimizer": {"type": "sgd", "lr": 0.05, "momentum": 0.9}}
+    plan = check({**raw, **sections}, UNLIMITED)
+    return plan, load(plan, Numerics.on("cpu"))
 
 
-if __name__ == "__main__":
-    main()
+LOSSES: dict[str, float] = {}
+"""Where each side came to."""
+
+
+def ours(plan: Plan, data: Data) -> float:
+    """Seconds of the engine."""
+    began = time.process_time()
+    blocks = [block.losses for block in train(plan, data, Numerics.on("cpu"))]
+    seconds = time.process_time() - began
+    LOSSES["ours"] = float(np.concatenate(blocks)[-LAST:].mean())
+    return seconds
+
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
+def textbook(plan: Plan, data: Data) -> Batches:
+    """Batches by a DataLoader, for ever."""
+    part = data.parts["train"]
+    loader = DataLoader(
+        TensorDataset(part.x, part.y), batch_size=plan.batch_size, shuffle=True, drop_last=True
+    )
+    while True:
+        yield from loader
+
+
+def resident(plan: Plan, data: Data) -> Batches:
+    """Batches by index, for ever."""
+    part = data.parts["train"]
+    while True:
+        for rows in torch.randperm(len(part.rows)).split(plan.batch_size):
+            if len(rows) == plan.batch_size:
+                yield part.x[rows], part.y[rows]
+
+
+def loop(
+    plan: Plan, data: Data, network: nn.Module, batches: Batches, *, item: bool = True
+) -> float:
+    """Seconds of a loop by hand."""
+    began = time.process_time()
+    update = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    criterion, losses = nn.CrossEntropyLoss(), list[Any]()
+    for _ in range(plan.iterations):
+        x, y = next(batches)
+        update.zero_grad()
+        loss = criterion(network(x), y)
+        loss.backward()
+        update.step()
+        losses.append(loss.item() if item else loss.detach())
+    seconds = time.process_time() - began
+    there = float(np.mean([float(loss) for loss in losses[-LAST:]]))
+    assert abs(there - LOSSES["ours"]) < max(EQUAL * there, 0.1), (there, LOSSES["ours"])
+    return seconds
