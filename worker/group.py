@@ -55,9 +55,9 @@ class Member:
     def enter(self, data: Data | None) -> None:
         """Reads where the job stands; ``data``: those of the others, which are its own too."""
         child, job = self.child, self.job
-        legs = legs_of(child, job)
+        self.legs = legs_of(child, job)
         numerics = Numerics.on(child.device, job.spec["precision"])
-        self.data = data or load(legs[-1].plan, numerics, arrays_of(child))
+        self.data = data or load(self.legs[-1].plan, numerics, arrays_of(child))
         start = newest(child, job, numerics)
         if job.iteration:
             compare_numerics(child, job, numerics)
@@ -66,16 +66,16 @@ class Member:
 
     def begin(self, start: Checkpoint | None, numerics: Numerics) -> None:
         """Goes on from a state, on the course that the job now has."""
-        legs = legs_of(self.child, self.job)
-        self.training = Training(legs[-1].plan, self.data, numerics)
+        self.training = Training(self.legs[-1].plan, self.data, numerics)
         self.recorder = Recorder(
-            self.child, self.job, legs, self.data, start, self.heartbeat.running_seconds
+            self.child, self.job, self.legs, self.data, start, self.heartbeat.running_seconds
         )
         self.now = start or self.training.beginning()
 
     def turn(self) -> None:
         """The course was changed: on from what is durable."""
         self.job, self.gone = seen_again(self.child, self.job), None
+        self.legs = legs_of(self.child, self.job)
         log.info("job takes another course", job_id=self.job.id, iteration=self.job.iteration)
         self.begin(self.recorder.durable, self.training.numerics)
 
@@ -152,7 +152,7 @@ class Writer(Spool[Sequence[Pending]]):
                 self.commit([part])
 
     def transact(self, ready: Sequence[Ready]) -> None:
-        """One transaction. In the order of ids everywhere, so that nobody deadlocks."""
+        """One transaction."""
         seen: list[tuple[Ready, Seen]] = []
         refused: list[tuple[Ready, Exception]] = []
         with self.child.database.session() as session:
@@ -201,8 +201,6 @@ class Together:
         """Block after block; who is there changes between two of them."""
         group, seconds = self.group(), 0.0
         while self.members:
-            if self.look():
-                group, seconds = self.group(), 0.0
             try:
                 blocks = group.blocks([member.now for member in self.members], seconds)
             except AWAY:
@@ -216,6 +214,8 @@ class Together:
             if not self.members:
                 writer.flush()
             self.sort_out(writer)
+            if self.look():
+                seconds = 0.0  # what is new is seen at once
             trained = [member.training for member in self.members]
             if self.members and trained != group.jobs:
                 group = self.group()
@@ -273,7 +273,12 @@ class Together:
     def look(self) -> bool:
         """Now and then, whether others may come along."""
         space, now = self.room - len(self.members), time.monotonic()
-        if space <= 0 or now - self.looked_at < LOOK or self.child.draining.is_set():
+        if (
+            not self.members
+            or space <= 0
+            or now - self.looked_at < LOOK
+            or self.child.draining.is_set()
+        ):
             return False
         self.looked_at = now
         jobs = claim_company(self.child, self.lead, len(self.members), space)
