@@ -29,7 +29,7 @@ from fallline.run_folder import RunFolder
 REDIS_SECONDS = 10.0
 MIGRATE_SECONDS = 120.0
 API_SECONDS = 60.0
-# Each child of the worker imports torch before it is ready; Celery itself allows it 120 s.
+# A worker imports PyTorch before it is ready; Celery itself allows a process 120 s.
 WORKER_SECONDS = 150.0
 POLL_SECONDS = 0.1
 
@@ -158,7 +158,7 @@ class Embedded:
         self._until(lambda: self._answers(Client.alive), API_SECONDS, "The API")
 
     def _start_worker(self, settings: dict[str, str]) -> None:
-        self._report("Starting the worker; each of its processes imports PyTorch")
+        self._report("Starting the worker, which imports PyTorch")
         self._launch("worker", module("worker"), settings)
         self._until(lambda: self._answers(Client.ready), WORKER_SECONDS, "The worker")
 

@@ -82,7 +82,7 @@ def api(database: Database) -> Iterator[Service]:
 def own_service(database: Database) -> Iterator[Callable[..., Service]]:
     """``own_service(workers=2, lease_seconds=3)``: other keywords become FALLLINE_ settings.
 
-    A worker has one training process unless told otherwise: each of them imports torch.
+    A worker has one training process unless told otherwise.
     """
     with ExitStack() as stack:
 

@@ -18,7 +18,7 @@ from app.config import get_settings
 from tests.databases import ROOT, environment, migrate
 from tests.servers import Process, Redis, eventually
 
-# A worker's children import torch before it counts as ready, here on two busy cores.
+# A worker imports torch before it counts as ready, here on two busy cores.
 READY_SECONDS = 240.0
 
 

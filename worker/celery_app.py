@@ -1,4 +1,4 @@
-"""The workers' Celery application. Its parent process opens no database and imports no torch."""
+"""The workers' Celery application. Its parent process opens no database and starts no thread."""
 
 from celery import Celery
 
@@ -8,7 +8,7 @@ from app.log import configure_logging
 configure_logging()
 celery = Celery("fallline", broker=get_settings().broker_url)
 celery.conf.update(
-    imports=("worker.child", "worker.tasks"),
+    imports=("worker.tasks", "worker.preload"),
     accept_content=["json"],
     task_serializer="json",
     # The database keeps results, and says what there is to do: a bell is heard once and forgotten.
@@ -16,8 +16,8 @@ celery.conf.update(
     task_acks_late=False,
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
-    # A child imports torch before it is ready. With the default of 4 s a replaced child is killed
-    # before it gets there, and the next one too, for ever; the first children are exempt.
+    # A child opens its device and gets warm before it is ready. One that takes longer than this is
+    # killed, and the next one too, for ever (the first children are exempt); the default is 4 s.
     worker_proc_alive_timeout=120,
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,

@@ -1,7 +1,8 @@
-"""A prefork child: opens its own database, imports torch and gets warm before it takes work.
+"""A prefork child: opens its own database and its device and gets warm before it takes work.
 
-Nothing here runs in the Celery parent: a SQLite connection opened before a fork leaves the child
-with a locked database, and torch's threads do not survive one.
+Nothing here runs in the Celery parent, which has only imported (``worker.preload``): a SQLite
+connection opened before a fork leaves the child with a locked database, and neither torch's threads
+nor its hold of a GPU survive one.
 """
 
 import os
@@ -98,10 +99,9 @@ def drained_on_sigterm(child: Child) -> Iterator[None]:
 
 
 def warm_up(*, trace: bool) -> Device:
-    """Imports and runs what every job will need, once, so that the first job starts at once.
+    """Runs what every job will need, once, so that the first job starts at once.
 
-    The first trace of a process takes 2 s, for torch's compiler is imported with it; a replay
-    seldom needs one. Returns the device.
+    A replay seldom needs a trace. Returns the device.
     """
     from training.check import check
     from training.data import load

@@ -1,7 +1,8 @@
-"""How a pool hears its bells: Celery's consumer, with two habits of its own.
+"""How a pool hears its bells: Celery's consumer, with three habits of its own.
 
 While the broker is away it tries again every second; Celery waits longer and longer, up to half a
-minute. And what lies in its queue and is no bell is dropped and counted; Celery ends over most of
+minute. A child that died is replaced within half a second; Celery looks every five. And what lies
+in its queue and is no bell is dropped and counted; Celery ends over most of
 what it cannot read.
 """
 
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 import structlog
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
+from kombu.asynchronous import Hub
 from kombu.connection import Connection
 from kombu.transport.redis import Channel, Transport
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -23,6 +25,8 @@ log = structlog.get_logger()
 
 AGAIN = 1.0
 """Seconds between two tries to reach the broker."""
+LOOK = 0.5
+"""Seconds between two looks whether all children are there."""
 NO_ARGUMENTS = "W1tdLCB7fSwge31d"
 """``[[], {}, {}]``, as Celery writes it: a bell brings nothing."""
 
@@ -124,6 +128,11 @@ class Listener(Consumer):
         self.first_connection_attempt = False
         self.broker_connection_retry_attempt = 0
         return connection
+
+    def register_with_event_loop(self, hub: Hub) -> None:
+        """Whenever it has connected: timers do not outlive a connection."""
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(LOOK, self.pool.maintain_pool)
 
     def away(self, error: Exception, again: float) -> None:
         """A try failed; the first of them is told."""

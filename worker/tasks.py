@@ -5,23 +5,19 @@ from collections.abc import Callable
 from app.queue import INTERACTIVE, TRAINING
 from worker.celery_app import celery
 from worker.child import Child, current, drained_on_sigterm
-
-# The engine is imported inside the tasks: this module is also read by the Celery parent.
+from worker.job import train_next
+from worker.replays import answer_next
 
 
 @celery.task(name=TRAINING)
 def train_waiting_jobs() -> None:
     """Claims and trains jobs until none is left."""
-    from worker.job import train_next
-
     until_none_is_left(train_next)
 
 
 @celery.task(name=INTERACTIVE)
 def answer_waiting_tasks() -> None:
     """Claims and answers questions until none is left."""
-    from worker.replays import answer_next
-
     until_none_is_left(answer_next)
 
 
