@@ -13,8 +13,15 @@ from celery.signals import worker_init
 
 from training.numerics import large_tensors_apart
 
-COMPILER = "torch._dynamo"
-"""torch imports it, sympy and all, when something is first differentiated or traced."""
+COMPILER = (
+    "torch._dynamo",
+    "torch.export._trace",
+    "torch.fx.experimental.validator",
+    "sympy.combinatorics",
+    "sympy.tensor.tensor",
+)
+"""torch imports them, sympy and all, when something is first differentiated, or traced for shapes
+that are not known yet."""
 
 
 @worker_init.connect
@@ -24,6 +31,7 @@ def preload(**_: Any) -> None:
     All of it is left out of garbage collections, which would write to its pages and so copy them.
     """
     large_tensors_apart()  # read by torch when it makes its first tensor
-    importlib.import_module(COMPILER)
+    for module in COMPILER:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()
