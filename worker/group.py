@@ -49,6 +49,13 @@ class Member:
         self.child = child
         self.job = job
         self.gone: Exception | None = None
+        self.named = {
+            "job_id": job.id,
+            "request_id": job.request_id,
+            "tenant_id": job.tenant_id,
+            "fence": job.fence,
+        }
+        self.log = log.bind(**self.named)
         self.heartbeat = Heartbeat(child, job, claimed_at, job.running_seconds)
         self.saved_at = time.monotonic()
 
@@ -61,7 +68,8 @@ class Member:
         start = newest(child, job, numerics)
         if job.iteration:
             compare_numerics(child, job, numerics)
-        log.info("job begins", job_id=job.id, resumed_at=start.iteration if start else 0)
+        resumed_at = start.iteration if start else 0
+        self.log.info("job begins", resumed_at=resumed_at, attempt=job.attempts)
         self.begin(start, numerics)
 
     def begin(self, start: Checkpoint | None, numerics: Numerics) -> None:
@@ -76,7 +84,7 @@ class Member:
         """The course was changed: on from what is durable."""
         self.job, self.gone = seen_again(self.child, self.job), None
         self.legs = legs_of(self.child, self.job)
-        log.info("job takes another course", job_id=self.job.id, iteration=self.job.iteration)
+        self.log.info("job takes another course", iteration=self.job.iteration)
         self.begin(self.recorder.durable, self.training.numerics)
 
     def entry(self, block: Block, end: End | None, size: int) -> Entry:
@@ -234,7 +242,8 @@ class Together:
                 stay.append(member)
             else:
                 self.leaving.append(member)
-                log.info("attempt ends", job_id=member.job.id, reason=end and end.reason)
+                event = "attempt ends" if end else "job ended"
+                member.log.info(event, reason=end and end.reason, iteration=member.now.iteration)
         writer.put(pending)
         self.members = stay
         if any(block.first == 0 for block in blocks):
@@ -268,7 +277,8 @@ class Together:
         """Ends a job for what went wrong with it alone."""
         member.heartbeat.close()
         assert member.gone is not None
-        answer_for(self.child, member.job, member.gone)
+        with structlog.contextvars.bound_contextvars(**member.named):
+            answer_for(self.child, member.job, member.gone)
 
     def look(self) -> bool:
         """Now and then, whether others may come along."""

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from sqlalchemy import select
 
 from app.queue import TRAINING
-from app.tables import Worker
 from tests.servers import Process, eventually
 from tests.service import Service, bell
 from tests.specifications import ONE_WEIGHT
@@ -62,15 +59,6 @@ def test_a_message_that_nobody_can_read_harms_no_job(jobs: Jobs) -> None:
     broker = jobs.service.redis.client()
     broker.lpush(TRAINING, bell(jobs.service)[:-20])
     jobs.ended(jobs.post(ONE_WEIGHT))
-
-
-def test_the_celery_parents_hold_neither_torch_nor_the_database(jobs: Jobs) -> None:
-    with jobs.database.session(write=False) as session:
-        children = session.scalars(select(Worker.pid)).all()
-    for parent in {psutil.Process(pid).parent() for pid in children}:
-        assert parent is not None
-        assert "libtorch" not in Path(f"/proc/{parent.pid}/maps").read_text()
-        assert not [f for f in parent.open_files() if f.path.endswith(".db")]
 
 
 def test_the_job_survives_a_worker_told_to_stop_and_one_killed_outright(
