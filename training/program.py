@@ -166,15 +166,13 @@ def call(target: Any, arguments: Any, named: Any, homes: list[Tensor]) -> Call:
     return copied, arguments, named
 
 
-def into(target: OpOverload) -> tuple[OpOverload, list[str]] | None:
-    """The overload that writes into given tensors, and what it calls them."""
-    packet = target.overloadpacket
+def into(target: OpOverload) -> tuple[Callable[..., Any], list[str]] | None:
+    """The same operation with given tensors for its results, and what it calls them."""
+    operation = target._schema.name
     wanted = [(a.name, str(a.type)) for a in target._schema.arguments]
-    for overload in packet.overloads():
-        candidate = getattr(packet, overload)
-        given = candidate._schema.arguments
-        if any(a.is_out for a in given) and wanted == [
-            (a.name, str(a.type)) for a in given if not a.is_out
-        ]:
-            return candidate, [a.name for a in given if a.is_out]
+    for schema in torch._C._jit_get_schemas_for_operator(operation):
+        results = [a.name for a in schema.arguments if a.is_out]
+        if results and wanted == [(a.name, str(a.type)) for a in schema.arguments if not a.is_out]:
+            kernel, _, _ = torch._C._get_operation_overload(operation, schema.overload_name)
+            return kernel, results
     return None

@@ -6,22 +6,11 @@ thread, opens no database and touches no device, none of which would survive a f
 """
 
 import gc
-import importlib
 from typing import Any
 
 from celery.signals import worker_init
 
 from training.numerics import large_tensors_apart
-
-COMPILER = (
-    "torch._dynamo",
-    "torch.export._trace",
-    "torch.fx.experimental.validator",
-    "sympy.combinatorics",
-    "sympy.tensor.tensor",
-)
-"""torch imports them, sympy and all, when something is first differentiated, or traced for shapes
-that are not known yet."""
 
 
 @worker_init.connect
@@ -31,7 +20,13 @@ def preload(**_: Any) -> None:
     All of it is left out of garbage collections, which would write to its pages and so copy them.
     """
     large_tensors_apart()  # read by torch when it makes its first tensor
-    for module in COMPILER:
-        importlib.import_module(module)
+    # torch imports these, sympy and all, when something is first differentiated, or traced for
+    # shapes that are not known yet.
+    import sympy.combinatorics  # noqa: F401
+    import sympy.tensor.tensor  # noqa: F401
+    import torch._dynamo
+    import torch.export._trace
+    import torch.fx.experimental.validator  # noqa: F401
+
     gc.collect()
     gc.freeze()

@@ -67,11 +67,9 @@ def size(model: Turns) -> int:
 
 def read(storage: Storage, served: Served) -> "Predictor":
     """A model, from its file."""
-    # One thread a pass: several only slow small models down, and would take turns with the one
-    # that answers everybody. Read once, when torch is imported.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from training.predict import Predictor
+    from training.predict import Predictor, on_one_thread
 
+    on_one_thread()
     try:
         return Predictor(storage.get(served.location, served.sha256))
     except DamagedFile as error:

@@ -85,7 +85,7 @@ def test_an_embedding_leaves_rows_alone() -> None:
 def test_what_is_wider_computes_the_same() -> None:
     x = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 13))).float()
     planned = follow(Model.model_validate({"layers": DENSE}), (13,))
-    network, numerics = Network(planned, rows.FORWARD_BY_ROWS), Numerics.on("cpu")
+    network, numerics = Network(planned), Numerics.on("cpu")
     plainly, _ = network.apply(network.views(network.initial_parameters(0, numerics)), {}, x)
     torch.testing.assert_close(passed(DENSE, 13, x), plainly)
 

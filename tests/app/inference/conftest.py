@@ -1,9 +1,12 @@
 """Model files, made once."""
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 from tests.training.engine import cnn, ready, stepped
-from training.predict import encode
+from training.predict import encode, on_one_thread
 
 DIGITS = {
     "dataset": "digits",
@@ -17,6 +20,15 @@ DIGITS = {
     "optimizer": {"type": "sgd", "lr": 0.1},
     "iterations": 20,
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the service predicts."""
+    before = torch.get_num_threads()
+    on_one_thread()
+    yield
+    torch.set_num_threads(before)
 
 
 def file(specification: dict[str, object]) -> bytes:
