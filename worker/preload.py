@@ -22,7 +22,7 @@ def preload(**_: Any) -> None:
     large_tensors_apart()  # read by torch when it makes its first tensor
     # torch imports these, sympy and all, when something is first differentiated, or traced for
     # shapes that are not known yet.
-    import sympy.combinatorics  # noqa: F401
+    import sympy.combinatorics
     import sympy.tensor.tensor  # noqa: F401
     import torch._dynamo
     import torch.export._trace

@@ -70,11 +70,13 @@ def first_lanes() -> Select[Any]:
         .join_from(tenants, devices, true())
         .subquery("lane")
     )
+    # Those that one process trains side by side count once.
+    processes = (
+        select(other.tenant_id, other.worker).where(other.state.in_(HELD)).distinct().subquery()
+    )
     held = (
-        # Those that one process trains side by side count once.
-        select(other.tenant_id.label("tenant"), func.count(other.worker.distinct()).label("jobs"))
-        .where(other.state.in_(HELD))
-        .group_by(other.tenant_id)
+        select(processes.c.tenant_id.label("tenant"), func.count().label("jobs"))
+        .group_by(processes.c.tenant_id)
         .subquery("held")
     )
     head = select(func.min(Job.id)).where(
