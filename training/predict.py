@@ -57,13 +57,6 @@ def encode(plan: Plan, preparation: Preparation, weights: Weights) -> bytes:
     )
 
 
-def on_one_thread() -> None:
-    """One thread a pass, in the whole process: several only slow small models down, take turns with
-    the one that answers everybody, and share a batch of products out by its size, so that a row's
-    bits would depend on who asks beside it."""
-    torch.set_num_threads(1)
-
-
 class Predictor:
     """A model ready to predict. Thread-safe: predicting changes nothing."""
 

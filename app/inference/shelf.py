@@ -67,9 +67,8 @@ def size(model: Turns) -> int:
 
 def read(storage: Storage, served: Served) -> "Predictor":
     """A model, from its file."""
-    from training.predict import Predictor, on_one_thread
+    from training.predict import Predictor
 
-    on_one_thread()
     try:
         return Predictor(storage.get(served.location, served.sha256))
     except DamagedFile as error:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.engine import cnn, ready, stepped
-from training.predict import encode, on_one_thread
+from training.predict import encode
 
 DIGITS = {
     "dataset": "digits",
@@ -26,7 +26,7 @@ DIGITS = {
 def one_thread() -> Iterator[None]:
     """As the service predicts."""
     before = torch.get_num_threads()
-    on_one_thread()
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 

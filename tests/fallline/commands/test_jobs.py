@@ -51,7 +51,9 @@ def test_a_job_is_submitted_watched_and_asked(
     for name in ("typed", who):
         said = fallline("predict", name, "-o", "csv", stdin=rows)
         assert said.out.splitlines()[0] == "row,label,probability"
-    assert fallline("models", "list", "-o", "id").out.splitlines()[0] == "typed"
+    listed = fallline("models", "list", "-o", "id")
+    assert listed.code == 0, listed.err
+    assert listed.out.splitlines()[0] == "typed"
     assert fallline("models", "download", "typed", str(tmp_path / "file")).code == 0
     assert b'"fallline model 1"' in (tmp_path / "file").read_bytes().replace(b"\\", b"")
     assert fallline("jobs", "delete", who).code == 0
