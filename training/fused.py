@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +73,8 @@ class Fused(Group):
     ) -> list[Block]:
         began = time.perf_counter()
         now, seen = list(starts), [list[Evaluation]() for _ in self.jobs]
-        state, losses, done = self.entered(starts), list[Tensor](), 0
+        # In memory of the group's own, which every update may overwrite.
+        state, losses, done = stacked([start.state for start in starts]), list[Tensor](), 0
         left = min(end - start.iteration for start, end in zip(starts, ends, strict=True))
         while done < left:
             at = [start.iteration + done for start in starts]
@@ -210,10 +212,6 @@ class Fused(Group):
         """The state among flat tensors, which it begins."""
         return State(tensors[0], {}, dict(zip(self.slots, tensors[1:], strict=False)))
 
-    def entered(self, starts: Sequence[Checkpoint]) -> State:
-        """The state of all jobs, in memory of the group's own."""
-        return stacked([start.state for start in starts])
-
     def rows(self, state: State) -> list[State]:
         """The state of each job, as a value that no update changes."""
         if self.program is not None:
@@ -221,7 +219,7 @@ class Fused(Group):
             state = State(state.parameters.clone(), {}, slots)
         return [row(state, k, self.size) for k in range(len(self.jobs))]
 
-    @property
+    @cached_property
     def key(self) -> tuple[Any, ...]:
         """What a graph depends on; it serves any number of jobs."""
         numerics = self.lead.numerics

@@ -322,7 +322,11 @@ class Together:
         self.room = len(self.members) // 2
         log.warning("a group is halved", members=len(self.members), exc_info=error)
         given, self.members = self.members[self.room :], self.members[: self.room]
-        for member in given:
-            nothing = Block(member.now.iteration, NOTHING, (), member.now, "eager")
-            writer.put([Pending(member, member.entry(nothing, HALVED, self.room))])
-            self.leaving.append(member)
+        self.leaving += given
+        nothing = [Block(m.now.iteration, NOTHING, (), m.now, "eager") for m in given]
+        writer.put(
+            [
+                Pending(member, member.entry(block, HALVED, self.room))
+                for member, block in zip(given, nothing, strict=True)
+            ]
+        )
