@@ -1,8 +1,8 @@
 """Who may write about a job: whoever was given its present fence. Every write begins here."""
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, literal, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.db import after_rollback, clock
@@ -24,14 +24,6 @@ def held(table: type[Job] | type[Task]) -> ColumnElement[bool]:
 class Intervened(Exception):
     """The course of the job was changed: what was computed beyond was not written and is dropped.
     What follows begins at the last durable block."""
-
-
-class Seen(NamedTuple):
-    """What others may have changed about a row that is ours: its state, and how many interventions
-    a job has (a task has none)."""
-
-    state: str
-    interventions: int
 
 
 def first(session: Session, table: type[Claimed]) -> str | None:
@@ -74,8 +66,9 @@ def claim(
     )
 
 
-def write(session: Session, claimed: Job | Task, course: int | None = None, **values: Any) -> Seen:
-    """Updates a row we hold, or raises ``Lost``; first in every transaction of a worker.
+def write(session: Session, claimed: Job | Task, course: int | None = None, **values: Any) -> str:
+    """Updates a row we hold, or raises ``Lost``; first in every transaction of a worker. Returns
+    its state, which others may have changed.
 
     ``course``: the interventions that are known of a job; ``Intervened`` when there are more. What
     is refused is counted, in another transaction: this one takes no effect.
@@ -84,20 +77,19 @@ def write(session: Session, claimed: Job | Task, course: int | None = None, **va
     before the commit.
     """
     table = type(claimed)
-    interventions = Job.interventions if table is Job else literal(0)
     mine = [table.id == claimed.id, table.fence == claimed.fence, held(table)]
     known = [] if course is None else [Job.interventions == course]
-    row = session.execute(
+    state = session.scalar(
         update(table)
         .where(*mine, *known)
         .values(**values)
-        .returning(table.state, interventions)
+        .returning(table.state)
         .execution_options(synchronize_session=False)
-    ).one_or_none()
-    if row is None and known and session.scalar(select(table.id).where(*mine)):
+    )
+    if state is None and known and session.scalar(select(table.id).where(*mine)):
         raise Intervened
-    if row is None:
+    if state is None:
         refused = {(counters.REFUSED, table.__name__.lower()): 1}
         after_rollback(session, lambda another: counters.add(another, refused))
         raise Lost(f"fence {claimed.fence} of {claimed.id} is not valid any more")
-    return Seen(*row)
+    return state

@@ -26,7 +26,7 @@ from worker.child import Child
 from worker.claims import claim_company
 from worker.course import arrays_of, legs_of
 from worker.ends import GIVEN_BACK, End
-from worker.fence import Intervened, Lost, Seen
+from worker.fence import Intervened, Lost
 from worker.lease import Heartbeat
 from worker.recorder import Entry, Prepared, Recorder
 from worker.sink import Spool
@@ -161,7 +161,7 @@ class Writer(Spool[Sequence[Pending]]):
 
     def transact(self, ready: Sequence[Ready]) -> None:
         """One transaction."""
-        seen: list[tuple[Ready, Seen]] = []
+        seen: list[tuple[Ready, str]] = []
         refused: list[tuple[Ready, Exception]] = []
         with self.child.database.session() as session:
             for part in ready:
@@ -174,8 +174,8 @@ class Writer(Spool[Sequence[Pending]]):
         for part, why in refused:
             part.member.recorder.drop(part.prepared)
             part.member.gone = why
-        for part, found in seen:
-            part.member.recorder.committed(part.prepared, found)
+        for part, state in seen:
+            part.member.recorder.committed(part.prepared, state)
             if part.prepared.end is not None:
                 part.member.heartbeat.close()
 

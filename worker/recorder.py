@@ -32,7 +32,7 @@ from training.plan import Leg
 from training.stopping import EXPLODED
 from worker.child import Child
 from worker.ends import End, failed
-from worker.fence import Intervened, Lost, Seen, write
+from worker.fence import Intervened, Lost, write
 from worker.levels import Rows
 from worker.retention import thin
 from worker.series import Series
@@ -155,16 +155,16 @@ class Recorder:
         takes another course."""
         try:
             with self.child.database.session() as session:
-                seen = self.record(session, prepared)
+                state = self.record(session, prepared)
         except (Lost, Intervened):
             self.drop(prepared)
             raise
-        self.committed(prepared, seen)
+        self.committed(prepared, state)
 
-    def record(self, session: Session, prepared: Prepared) -> Seen:
+    def record(self, session: Session, prepared: Prepared) -> str:
         """What a transaction says of this job, all of it or nothing: what raises ``Lost`` or
         ``Intervened`` comes first."""
-        seen = write(session, self.job, self.job.interventions, **prepared.job)
+        state = write(session, self.job, self.job.interventions, **prepared.job)
         if prepared.chunks:
             put(session, prepared.chunks)
         if prepared.levels:
@@ -178,11 +178,11 @@ class Recorder:
         counters.add(session, prepared.counts, shard=self.child.id)
         if prepared.end is not None:
             self.end(session, prepared.end, prepared.model)
-        return seen
+        return state
 
-    def committed(self, prepared: Prepared, seen: Seen) -> None:
+    def committed(self, prepared: Prepared, state: str) -> None:
         """The transaction has become durable."""
-        self.durable, self.state = prepared.state, seen.state
+        self.durable, self.state = prepared.state, state
 
     def drop(self, prepared: Prepared) -> None:
         """Removes the files of a transaction that was refused.
