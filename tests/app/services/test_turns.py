@@ -96,6 +96,13 @@ def test_a_job_that_somebody_is_just_claiming_is_not_waited_for(rows: Database) 
 
 
 def test_nothing_is_looked_for_outside_of_a_stretch_of_an_index(rows: Database) -> None:
+    """In a table that has seen many more jobs than wait now, as a service's has."""
+    fill(rows, random.Random(0), tenants=20, jobs=2000)
+    over = update(Job).where(Job.id < "job_8").values(state=JobState.SUCCEEDED)
+    with rows.session() as session:
+        session.execute(over)
+        if rows.file is None:  # autovacuum does so; SQLite plans without statistics
+            session.execute(text("ANALYZE"))
     for statement in (turns.FIRST_LANES, turns.OF_AN_IDLE_TENANT):
         for step in looks(rows, statement.params(device="cpu", most=MOST)):
             assert "ix_jobs_queue" in step or "ix_jobs_lanes" in step
@@ -107,9 +114,6 @@ def looks(rows: Database, statement: Select[Any]) -> list[str]:
     explain = "EXPLAIN" if rows.file is None else "EXPLAIN QUERY PLAN"
     sql = statement.compile(rows.engine, compile_kwargs={"literal_binds": True})
     with rows.session(write=False) as session:
-        if rows.file is None:  # it would rather read a table as small as this one
-            for way in ("seqscan", "bitmapscan"):
-                session.execute(text(f"SET LOCAL enable_{way} = off"))
         plan = [row[-1] for row in session.execute(text(f"{explain} {sql}"))]
     found = [step for step in plan if " jobs" in step and "Key" not in step]
     assert found
