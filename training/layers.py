@@ -43,12 +43,20 @@ def embedding(word: affine.Embedding, x: Tensor, own: Own) -> Tensor:
 
 
 def convolution(word: convolutions.Convolution, x: Tensor, own: Own) -> Tensor:
-    """[B, C, L] → [B, C', L'], or with H and W for L."""
+    """[B, C, L] → [B, C', L'], or with H and W for L.
+
+    Images pass with their channels last in memory, which convolutions prefer on every device, and
+    the layers after them keep. By ``to``: for ``contiguous`` a single channel is last already, but
+    what it gives the convolution then is not.
+    """
     convolve = functional.conv1d if word.axes == 1 else functional.conv2d
     p = own.parameters
+    weight = p["weight"]
+    if word.axes == 2:
+        x, weight = (t.to(memory_format=torch.channels_last) for t in (x, weight))
     return convolve(
         x,
-        p["weight"],
+        weight,
         p.get("bias"),
         numbers(word.stride, word.axes),
         word.padding if isinstance(word.padding, str) else numbers(word.padding, word.axes),

@@ -19,6 +19,9 @@ from torch import Tensor
 # this when it is first used, which may be before ``configure``.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
+ENGINE = 2
+"""Raised whenever the engine gives a job other bits than before, by another order of operations or
+of memory: a job that was begun before then says so."""
 M_MMAP_THRESHOLD = -3
 """From glibc's malloc.h."""
 
@@ -68,11 +71,27 @@ class Numerics:
 
     def floats(self, values: NDArray[Any]) -> Tensor:
         """A tensor of this job's floating-point type, rounded once from ``values``."""
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, self.dtype)
+        return self.sent(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
 
     def integers(self, values: NDArray[Any]) -> Tensor:
         """Indices, labels and counters: int64."""
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device, torch.int64)
+        return self.sent(torch.from_numpy(np.ascontiguousarray(values)).to(torch.int64))
+
+    def sent(self, tensor: Tensor) -> Tensor:
+        """To the device, which is not waited for: from pages that stay where they are."""
+        if self.device.type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def fetched(self, tensor: Tensor) -> Tensor:
+        """A copy in the memory of the host; it holds what it is to hold after ``settled``."""
+        place = torch.empty_like(tensor, device="cpu", pin_memory=self.device.type == "cuda")
+        return place.copy_(tensor, non_blocking=True)
+
+    def settled(self) -> None:
+        """Waits until the device has done all it was told to."""
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
 
     def zeros(self, *shape: int) -> Tensor:
         """Zeros of this job's floating-point type."""
@@ -81,6 +100,7 @@ class Numerics:
     def fingerprint(self) -> str:
         """Equal fingerprints promise equal bits: versions, device, instruction set, threads."""
         facts = [
+            f"engine {ENGINE}",
             f"torch {torch.__version__}",
             f"numpy {np.__version__}",
             platform.machine(),
