@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,15 @@ from training.numerics import Numerics
 from training.plan import LayerPlan, every
 
 Tensors = dict[str, Tensor]
+
+
+class Known(NamedTuple):
+    """What a pass over the layers is given; ``updated``: the buffers after it."""
+
+    parameters: Tensors
+    buffers: Tensors
+    noise: Tensors | None
+    updated: Tensors
 
 
 class Network:
@@ -78,28 +88,28 @@ class Network:
 
         ``noise``: the masks of one iteration by layer path; ``None`` means evaluation.
         """
-        updated = dict(buffers)
+        known = Known(parameters, buffers, noise, dict(buffers))
+        return self.through(self.layers, x, known), known.updated
 
-        def through(layers: Sequence[LayerPlan], x: Tensor) -> Tensor:
-            for layer in layers:
-                parameter_names, buffer_names = self.owned[layer.path]
-                own = Own(
-                    {name: parameters[full] for name, full in parameter_names.items()},
-                    {name: buffers[full] for name, full in buffer_names.items()},
-                    None if noise is None else noise.get(layer.path),
-                    noise is not None,
-                    {},
-                )
-                if layer.path in self.skips:
-                    x = through(layer.layers, x) + skip(
-                        self.forward, self.skips[layer.path], x, own
-                    )
-                else:
-                    x = self.forward[layer.word.type](layer.word, x, own)
-                updated.update({f"{layer.path}.{name}": t for name, t in own.updated.items()})
-            return x
-
-        return through(self.layers, x), updated
+    def through(self, layers: Sequence[LayerPlan], x: Tensor, known: Known) -> Tensor:
+        """Some of the layers. (No function within ``apply``: one that names itself is a cycle, and
+        would keep a whole state alive until the garbage collector comes.)"""
+        for layer in layers:
+            parameter_names, buffer_names = self.owned[layer.path]
+            own = Own(
+                {name: known.parameters[full] for name, full in parameter_names.items()},
+                {name: known.buffers[full] for name, full in buffer_names.items()},
+                None if known.noise is None else known.noise.get(layer.path),
+                known.noise is not None,
+                {},
+            )
+            if layer.path in self.skips:
+                around = skip(self.forward, self.skips[layer.path], x, own)
+                x = self.through(layer.layers, x, known) + around
+            else:
+                x = self.forward[layer.word.type](layer.word, x, own)
+            known.updated.update({f"{layer.path}.{name}": t for name, t in own.updated.items()})
+        return x
 
 
 def local(layer: LayerPlan, names: Iterable[str]) -> dict[str, str]:
