@@ -102,6 +102,8 @@ def reason_to_stop(child: Child, recorder: Recorder, block: Block) -> End | None
 
 def newest(child: Child, job: Job, numerics: Numerics) -> Checkpoint | None:
     """The newest checkpoint that can be read, or ``None``: from the start."""
+    if not job.iteration:  # no checkpoint is written before a loss is
+        return None
     with child.database.session(write=False) as session:
         rows = session.scalars(
             select(CheckpointRow)

@@ -3,15 +3,16 @@
 import math
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.db import clock
-from app.services import quotas, turns, workers
-from app.services.control import tell_state
+from app.services import events, quotas, turns, workers
 from app.tables import HELD, Job, JobState, Worker
+from training.company import apart
 from training.numerics import Numerics, Unavailable
 from worker.child import Child
+from worker.course import legs_of
 from worker.fence import claim
 
 LOOKED_AT = 1000
@@ -46,6 +47,7 @@ def begun(child: Child) -> dict[str, Any]:
     return {
         "state_reason": None,
         "attempts": Job.attempts + 1,
+        "events": Job.events + 1,
         "attempt_iteration": 0,
         "attempt_started_at": clock(),
         "started_at": func.coalesce(Job.started_at, clock()),
@@ -57,14 +59,14 @@ def begins(session: Session, child: Child, job: Job) -> None:
     """How it is computed is decided with its first claim."""
     if job.execution is None:
         job.execution = execution(child, job)
-    tell_state(session, job.id, job.state, None)
+    session.add(events.of_state(job))
 
 
 def may_have_company(child: Child, job: Job) -> bool:
     """Whether others may be trained side by side with it. A fork repeats what others were before;
     whoever was there when a process died goes on alone."""
-    there = job.company is not None and child.device == "cpu"
-    return there and job.forked_from is None and job.deaths == 0
+    fused = job.execution is not None and job.execution["class"] == "fused"
+    return fused and job.forked_from is None and job.deaths == 0
 
 
 def claim_company(child: Child, lead: Job, members: int, room: int) -> list[Job]:
@@ -79,7 +81,7 @@ def claim_company(child: Child, lead: Job, members: int, room: int) -> list[Job]
     with child.database.session() as session:
         candidates = session.scalars(
             select(Job.id)
-            .where(*companions(lead), Job.priority == top())
+            .where(*companions(child, lead), Job.priority == top())
             .order_by(Job.id)
             .limit(count)
             .with_for_update(skip_locked=True, of=Job)
@@ -104,7 +106,7 @@ def claim_company(child: Child, lead: Job, members: int, room: int) -> list[Job]
     return sorted(taken, key=lambda job: job.id)
 
 
-def companions(lead: Job) -> list[ColumnElement[bool]]:
+def companions(child: Child, lead: Job) -> list[ColumnElement[bool]]:
     """Waiting jobs of the same tenant that may be trained side by side with one."""
     return [
         Job.company == lead.company,
@@ -112,7 +114,7 @@ def companions(lead: Job) -> list[ColumnElement[bool]]:
         Job.tenant_id == lead.tenant_id,
         Job.forked_from.is_(None),
         Job.deaths == 0,
-        or_(Job.device_wanted == "auto", Job.device_wanted == "cpu"),
+        Job.device_wanted.in_(("auto", child.device)),
     ]
 
 
@@ -126,7 +128,7 @@ def top() -> ColumnElement[int]:
 def share(session: Session, child: Child, lead: Job, members: int) -> int:
     """How many more this process would train, if all of them were dealt evenly to the processes
     that train such jobs now or have nothing to do."""
-    first = select(Job.id).where(*companions(lead)).limit(LOOKED_AT).subquery()
+    first = select(Job.id).where(*companions(child, lead)).limit(LOOKED_AT).subquery()
     waiting = session.scalar(select(func.count()).select_from(first)) or 0
     if not waiting:
         return 0
@@ -162,11 +164,17 @@ def execution(child: Child, job: Job) -> dict[str, Any] | None:
         numerics = Numerics.on(child.device, job.spec["precision"])
     except Unavailable:
         return None
-    fused = job.company is not None and child.device == "cpu"
     return {
-        "class": "fused" if fused else "sequential",
+        "class": "fused" if fused(child, job) else "sequential",
         "runner": "eager",
         "group": 1,
         "precision": numerics.precision,
         "fingerprint": numerics.fingerprint(),
     }
+
+
+def fused(child: Child, job: Job) -> bool:
+    """Whether its numerics class is *fused* here; where it is, it also is on a CPU."""
+    if job.company is None or child.device == "cpu":
+        return job.company is not None
+    return apart(legs_of(child, job)[-1].plan, child.device) is None

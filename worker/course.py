@@ -86,7 +86,7 @@ class Course:
 def legs_of(child: Child, job: Job) -> tuple[Leg, ...]:
     """The plans that rule a job's iterations."""
     with child.database.session(write=False) as session:
-        log = lineage.interventions(session, [job.id])[job.id]
+        log = lineage.interventions(session, [job.id])[job.id] if job.interventions else []
         return lineage.legs(job, log, datasets.finder(session))
 
 

@@ -35,11 +35,10 @@ def move(
     if state in TERMINAL:
         values["finished_at"] = clock()
         count_end(session, job, values.get("error", {}).get("category", state))
-    session.execute(
-        update(Job).where(Job.id == job_id).values(state=state, state_reason=reason, **values)
-    )
-    tell_state(session, job_id, state, reason)
-    session.refresh(job)
+    values |= {"state": state, "state_reason": reason, "events": Job.events + 1}
+    moved = update(Job).where(Job.id == job_id).values(**values).returning(Job)
+    job = session.scalars(moved.execution_options(populate_existing=True)).one()
+    session.add(events.of_state(job))
     if state == JobState.QUEUED:
         after_commit(session, lambda: queue.ring(queue.TRAINING))
     return job
@@ -49,13 +48,6 @@ def count_end(session: Session, job: Job, outcome: str) -> None:
     """Adds the end of a job to the operator's counters, in a row that its worker alone writes."""
     shard = job.worker if job.state in HELD else None
     counters.add(session, {(counters.FINISHED, outcome): 1}, shard=shard or "")
-
-
-def tell_state(session: Session, job_id: str, state: str, reason: str | None) -> None:
-    """An entry of the log for a change of state, in the transaction of the change."""
-    attempts = session.scalar(select(Job.attempts).where(Job.id == job_id))
-    data = {"state": state, "reason": reason, "attempt": attempts}
-    events.record(session, job_id, "state", data, last=state in TERMINAL)
 
 
 def cancel(session: Session, job_id: str) -> Job:

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from app.db import Database
 from app.errors import Invalid
 from app.services import story
-from app.services.events import record
+from app.services.events import entry, record
 from app.services.story import ENTRIES, STRETCH, Chapter, Entry, Place
 from app.tables import Job, MetricChunk
 from tests.app.test_db import Tenants, new_job
@@ -61,8 +61,9 @@ def end(rows: Database, tenant_id: str, done: int, *, measured: bool) -> None:
     if measured:
         put(rows, tenant_id, "validation_loss", done, EVERY, 1)
     with rows.session(tenant_id) as session:
-        record(session, "job_a", "state", {"at": done}, last=True)
-        session.execute(update(Job).values(state="succeeded"))
+        ended = update(Job).values(state="succeeded", events=Job.events + 1).returning(Job)
+        job = session.scalars(ended.execution_options(populate_existing=True)).one()
+        session.add(entry(job, "state", {"at": done}, last=True))
 
 
 def expected(happenings: Happenings) -> Told:
