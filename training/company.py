@@ -11,33 +11,32 @@ from training.catalog.layers import Dropout, Residual
 from training.catalog.words import Word
 from training.plan import Plan, digest, every
 
-FUSABLE = frozenset(
-    {
-        *("linear", "flatten", "dropout", "relu", "leaky_relu", "gelu", "silu", "elu", "softplus"),
-        *("tanh", "sigmoid", "softmax", "log_softmax"),
-    }
-)
-"""Layers that on a CPU keep one job's numbers apart from its neighbours', to the bit."""
+FUSABLE = {
+    "cpu": frozenset(
+        {
+            *("linear", "flatten", "dropout", "relu", "leaky_relu", "gelu", "silu", "elu"),
+            *("softplus", "tanh", "sigmoid", "softmax", "log_softmax"),
+        }
+    ),
+    "cuda": frozenset[str](),
+}
+"""Layers that keep one job's numbers apart from its neighbours', to the bit, by device. On CUDA
+none is, as long as no measurement there has shown which do; none that is not on a CPU."""
 LARGE = 2**18
 """Parameters, or outputs of a layer for a batch, over which a job is not fused."""
-TOGETHER = 2**17
-"""Parameters of all jobs of a group together: more do not fit into a core's cache."""
-MOST = 64
+TOGETHER = {"cpu": 2**17, "cuda": 2**24}
+"""Parameters of all jobs of a group together: on a CPU, what fits into a core's cache."""
+MOST = {"cpu": 64, "cuda": 512}
 """Jobs of a group at most."""
 
 
 def apart(plan: Plan, device: str) -> str | None:
-    """Why a job is of the class *sequential* there; ``None``: it is fused.
-
-    On CUDA nothing is, as long as no measurement there has shown what keeps its bits.
-    """
+    """Why a job is of the class *sequential* there; ``None``: it is fused."""
     spec, layers = plan.spec, list(every(plan.layers))
     if spec.deterministic:
         return "deterministic was asked for"
     if spec.fuse == "never":
         return "fuse: never was asked for"
-    if device != "cpu":
-        return f"on {device} nothing is fused"
     if spec.precision == "bf16":
         return "layers in bfloat16 are not fused"
     skips = [
@@ -45,17 +44,17 @@ def apart(plan: Plan, device: str) -> str | None:
     ]
     words = [layer.word for layer in layers if not isinstance(layer.word, Residual)]
     for word in (*words, *filter(None, skips)):
-        if word.type not in FUSABLE:
-            return f"{word.type} is not fused"
+        if word.type not in FUSABLE[device]:
+            return f"{word.type} is not fused on {device}"
     widest = max(math.prod(layer.output_shape) for layer in layers)
     if plan.parameter_count > LARGE or plan.batch_size * widest > LARGE:
         return "it is large enough to fill a core by itself"
     return None
 
 
-def room(plan: Plan) -> int:
+def room(plan: Plan, device: str) -> int:
     """How many such jobs a group holds at most."""
-    return min(MOST, max(1, TOGETHER // max(1, plan.parameter_count)))
+    return min(MOST[device], max(1, TOGETHER[device] // max(1, plan.parameter_count)))
 
 
 def work(plan: Plan) -> str:

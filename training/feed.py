@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from training.catalog.layers import Dropout
 from training.data import Data
 from training.losses import loss_weights
+from training.network import Tensors
 from training.numerics import Numerics
 from training.optimizers import RULES
 from training.plan import Plan, every
@@ -28,6 +30,18 @@ class Window(NamedTuple):
     hyper: NDArray[np.float64]
 
 
+class Batch(NamedTuple):
+    """What one iteration is given: rows of the training data [B] (``None``: all of them), the
+    optimizer's numbers [H], masks [B, *shape] by layer path.
+
+    Of K jobs side by side: [K, B], [H, K, 1], [K, B, *shape]; of N iterations an axis N in front.
+    """
+
+    rows: Tensor | None
+    hyper: Tensor
+    noise: Tensors
+
+
 class Feed:
     """Batches, noise and hyper-parameters of a job by iteration number."""
 
@@ -36,11 +50,13 @@ class Feed:
         self.train = data.parts["train"]
         self.loss_weights = loss_weights(plan.spec.loss, data.class_counts, numerics)
         self.numerics = numerics
+        self.length = max(1, min(CHUNK, ROWS // plan.batch_size))
         self.stream = BatchStream(len(self.train.rows), plan.batch_size, plan.spec.seed)
         self.names = list(self.numbers(0))
         self.window = Window(range(0), None, np.empty((0, 0)))
         self.ready = range(0)  # of which window the next two are tensors
-        self.index_NB = self.hyper_NH = numerics.zeros(0)
+        self.rows_NB: Tensor | None = None
+        self.hyper_NH = numerics.zeros(0)
         self.noisy = [
             (layer.path, layer.word.p, (plan.batch_size, *layer.input_shape))
             for layer in every(plan.layers)
@@ -51,18 +67,37 @@ class Feed:
         """Everything that update ``n`` needs."""
         if n not in self.ready:
             window = self.around(n)
-            if window.rows is not None:
-                self.index_NB = self.numerics.integers(window.rows)
-            self.hyper_NH = self.numerics.floats(window.hyper)
+            self.rows_NB, self.hyper_NH = self.tensors(window, slice(None))
             self.ready = window.iterations
         at = n - self.ready.start
-        x, y = self.train.x, self.train.y
-        if self.plan.spec.batch_size != "full":
-            rows_B = self.index_NB[at]
-            x, y = x.index_select(0, rows_B), y.index_select(0, rows_B)
-        hyper = dict(zip(self.names, self.hyper_NH[at].unbind(), strict=True))
+        rows_B = None if self.rows_NB is None else self.rows_NB[at]
         noise = {path: self.numerics.floats(mask) for path, mask in self.noise(n).items()}
-        return Inputs(x, y, noise, hyper, self.loss_weights)
+        return self.inputs(Batch(rows_B, self.hyper_NH[at], noise))
+
+    def inputs(self, batch: Batch) -> Inputs:
+        """The same, of what is known of the iteration."""
+        x, y = self.train.x, self.train.y
+        if batch.rows is not None:
+            x, y = x.index_select(0, batch.rows), y.index_select(0, batch.rows)
+        hyper = dict(zip(self.names, batch.hyper.unbind(), strict=True))
+        return Inputs(x, y, batch.noise, hyper, self.loss_weights)
+
+    def table(self, n: int, count: int) -> Batch:
+        """What so many iterations from ``n`` on are given; they lie in one window."""
+        window = self.around(n)
+        first = n - window.iterations.start
+        rows_NB, hyper_NH = self.tensors(window, slice(first, first + count))
+        drawn = [self.noise(i) for i in range(n, n + count)]
+        noise = {
+            path: self.numerics.floats(np.stack([masks[path] for masks in drawn]))
+            for path, _, _ in self.noisy
+        }
+        return Batch(rows_NB, hyper_NH, noise)
+
+    def tensors(self, window: Window, span: slice) -> tuple[Tensor | None, Tensor]:
+        """A part of a window on the device."""
+        rows = None if window.rows is None else self.numerics.integers(window.rows[span])
+        return rows, self.numerics.floats(window.hyper[span])
 
     def around(self, n: int) -> Window:
         """The window that holds iteration ``n``, made once."""
@@ -72,9 +107,8 @@ class Feed:
 
     def made(self, n: int) -> Window:
         """Where a window begins and ends is a function of the plan alone."""
-        length = max(1, min(CHUNK, ROWS // self.plan.batch_size))
-        start = n - n % length
-        iterations = range(start, min(start + length, self.plan.iterations))
+        start = n - n % self.length
+        iterations = range(start, min(start + self.length, self.plan.iterations))
         rows = None
         if self.plan.spec.batch_size != "full":  # the order within a full batch changes nothing
             rows = self.stream.indices(start, len(iterations))

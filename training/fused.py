@@ -6,9 +6,8 @@ K jobs, B batch, P parameters, R the width of a row, N iterations, H numbers of 
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,9 @@ from torch.fx import Graph
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from training.batched import width
-from training.blocks import Block, Checkpoint, Evaluation
+from training.blocks import Checkpoint
 from training.company import work
+from training.feed import Batch
 from training.group import Group
 from training.job import Training
 from training.optimizers import RULES
@@ -33,15 +33,6 @@ KEPT = 32
 """Graphs that a process keeps, for jobs of a signature that it has seen before."""
 GRAPHS: OrderedDict[tuple[Any, ...], Graph] = OrderedDict()
 """By signature and shapes. A graph holds no number of a job: those are its inputs."""
-
-
-class Batch(NamedTuple):
-    """What one iteration of all jobs is given: rows of the shared data [K, B] (``None``: all), the
-    optimizers' numbers [H, K, 1], masks [K, B, *shape] by layer path."""
-
-    rows: Tensor | None
-    hyper: Tensor
-    noise: dict[str, Tensor]
 
 
 class Fused(Group):
@@ -67,94 +58,48 @@ class Fused(Group):
         if self.small and self.key in GRAPHS:
             self.planned()
 
-    @torch.no_grad()
-    def advance(
-        self, starts: Sequence[Checkpoint], ends: Sequence[int], seconds: float | None
-    ) -> list[Block]:
-        began = time.perf_counter()
-        now, seen = list(starts), [list[Evaluation]() for _ in self.jobs]
-        # In memory of the group's own, which every update may overwrite.
-        state, losses, done = stacked([start.state for start in starts]), list[Tensor](), 0
-        left = min(end - start.iteration for start, end in zip(starts, ends, strict=True))
-        while done < left:
-            at = [start.iteration + done for start in starts]
-            now, stops = self.evaluated(now, state, at, seen)
-            if stops:
-                break
-            until = None if seconds is None else began + seconds
-            state, made_NK = self.run(state, at, self.uninterrupted(at, left - done), until)
-            losses.append(made_NK)
-            done += len(made_NK)
-            if until is not None and time.perf_counter() > until:
-                break
-        series_NK = torch.cat(losses).numpy() if losses else np.empty((0, len(self.jobs)))
-        series_KN = np.ascontiguousarray(series_NK.T, dtype=np.float32)
-        rows = self.rows(state)
-        return [
-            job.block(start, replace(now[k], state=rows[k]), series_KN[k], seen[k], self.runner)
-            for k, (job, start) in enumerate(zip(self.jobs, starts, strict=True))
-        ]
+    def begin(self, states: Sequence[State]) -> State:
+        """In memory of the group's own, which every update may overwrite."""
+        return stacked(states)
 
-    def evaluated(
-        self,
-        now: list[Checkpoint],
-        state: State,
-        at: Sequence[int],
-        seen: list[list[Evaluation]],
-    ) -> tuple[list[Checkpoint], bool]:
-        """Evaluates the jobs for which it is time; and whether one of them stops. Then the others
-        are not at an end of theirs, and will be evaluated where they go on."""
-        due = [k for k, job in enumerate(self.jobs) if job.evaluates_at(at[k])]
-        if not due:
-            return now, False
-        rows, after, stopped = self.rows(state), list(now), set[int]()
-        for k in due:
-            here = replace(now[k], iteration=at[k], state=rows[k])
-            after[k] = self.jobs[k].evaluated(here, seen[k])
-            if self.jobs[k].stops_early(after[k]):
-                stopped.add(k)
-        if not stopped:
-            return after, False
-        for k in set(due) - stopped:
-            seen[k].pop()
-        return [after[k] if k in stopped else now[k] for k in range(len(now))], True
+    def states(self, state: State) -> list[State]:
+        if self.program is not None or self.captured is not None:
+            state = state.copied()
+        return [row(state, k, self.size) for k in range(len(self.jobs))]
 
-    def uninterrupted(self, at: Sequence[int], most: int) -> int:
-        """Iterations that can be run without a look at any of the jobs."""
-        counts = [most]
-        for job, n in zip(self.jobs, at, strict=True):
-            counts.append(job.feed.around(n).iterations.stop - n)
-            if job.plan.rows["validation"]:
-                counts.append(job.plan.evaluate_every - n % job.plan.evaluate_every)
-        return min(counts)
-
-    def run(
+    def one_by_one(
         self, state: State, at: Sequence[int], count: int, until: float | None
     ) -> tuple[State, Tensor]:
-        """Up to ``count`` updates, or until the clock says so; the losses [N, K]."""
-        rows_NKB, hyper_NHK1 = self.tables(at, count)
-        losses_NK = torch.empty(count, len(self.jobs), dtype=self.lead.numerics.dtype)
+        rows_NKB, hyper_NHK1 = self.numbers(at, count)
+        losses_NK = self.numerics.zeros(count, len(self.jobs))
         for i in range(count):
             rows = None if rows_NKB is None else rows_NKB[i]
             batch = Batch(rows, hyper_NHK1[i], self.noise([n + i for n in at]))
-            state, loss_K = self.update(state, batch)
+            if self.program is None:
+                state, loss_K = self.update(state, batch)
+            else:
+                state, loss_K = self.run_program(self.program, state, batch)
             losses_NK[i] = loss_K
             if until is not None and time.perf_counter() > until:
-                return state, losses_NK[: i + 1]
-        return state, losses_NK
+                break
+        return state, self.numerics.fetched(losses_NK[: i + 1])
 
-    def tables(self, at: Sequence[int], count: int) -> tuple[Tensor | None, Tensor]:
+    def table(self, at: Sequence[int], count: int) -> Batch:
+        drawn = [self.noise([n + i for n in at]) for i in range(count)]
+        noise = {path: torch.stack([masks[path] for masks in drawn]) for path in self.masks}
+        return Batch(*self.numbers(at, count), noise)
+
+    def numbers(self, at: Sequence[int], count: int) -> tuple[Tensor | None, Tensor]:
         """Rows [N, K, B] and numbers [N, H, K, 1] of the next iterations of all jobs."""
         windows = [job.feed.around(n) for job, n in zip(self.jobs, at, strict=True)]
         spans = [
             slice(n - window.iterations.start, n - window.iterations.start + count)
             for window, n in zip(windows, at, strict=True)
         ]
-        numerics = self.lead.numerics
         hyper = np.stack([w.hyper[span] for w, span in zip(windows, spans, strict=True)], -1)
-        hyper_NHK1 = numerics.floats(hyper[..., None])
+        hyper_NHK1 = self.numerics.floats(hyper[..., None])
         rows = [w.rows[span] for w, span in zip(windows, spans, strict=True) if w.rows is not None]
-        return numerics.integers(np.stack(rows, 1)) if rows else None, hyper_NHK1
+        return self.numerics.integers(np.stack(rows, 1)) if rows else None, hyper_NHK1
 
     def noise(self, at: Sequence[int]) -> dict[str, Tensor]:
         """The masks of all jobs, by layer path."""
@@ -162,21 +107,21 @@ class Fused(Group):
             return {}
         drawn = [job.feed.noise(n) for job, n in zip(self.jobs, at, strict=True)]
         return {
-            path: self.lead.numerics.floats(np.stack([masks[path] for masks in drawn]))
+            path: self.numerics.floats(np.stack([masks[path] for masks in drawn]))
             for path in self.masks
         }
 
     def update(self, state: State, batch: Batch) -> tuple[State, Tensor]:
-        """One update of all jobs, and their losses [K]."""
-        given = self.flat(state, batch)
-        if self.program is None:
-            *updated, loss_K = self.step(*given)
-            return self.state(updated), loss_K
-        for place, tensor in zip(self.given, given, strict=True):
+        *updated, loss_K = self.step(*self.flat(state, batch))
+        return self.state(updated), loss_K
+
+    def run_program(self, program: Program, state: State, batch: Batch) -> tuple[State, Tensor]:
+        """The same over the program's memory, which the next update overwrites."""
+        for place, tensor in zip(self.given, self.flat(state, batch), strict=True):
             if tensor is not place:
                 place.copy_(tensor)
-        self.program()
-        return self.state(self.given), self.program.outputs[-1]
+        program()
+        return self.state(self.given), program.outputs[-1]
 
     def step(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The step as a function of flat tensors: the next state, and the losses."""
@@ -212,13 +157,6 @@ class Fused(Group):
         """The state among flat tensors, which it begins."""
         return State(tensors[0], {}, dict(zip(self.slots, tensors[1:], strict=False)))
 
-    def rows(self, state: State) -> list[State]:
-        """The state of each job, as a value that no update changes."""
-        if self.program is not None:
-            slots = {name: slot.clone() for name, slot in state.slots.items()}
-            state = State(state.parameters.clone(), {}, slots)
-        return [row(state, k, self.size) for k in range(len(self.jobs))]
-
     @cached_property
     def key(self) -> tuple[Any, ...]:
         """What a graph depends on; it serves any number of jobs."""
@@ -231,10 +169,14 @@ class Fused(Group):
 
     @property
     def runner(self) -> RunnerName:
+        if self.captured is not None:
+            return "captured"
         return "eager" if self.program is None else "traced"
 
     def trace(self, starts: Sequence[Checkpoint]) -> None:
-        if self.small:
+        if self.numerics.device.type == "cuda":
+            self.capture(starts)
+        elif self.small:
             self.planned()
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from training.batched import width
 from training.step import Inputs, Outputs, State, Step
 
-RunnerName = Literal["eager", "traced"]
+RunnerName = Literal["eager", "traced", "captured"]
 
 
 class Runner(Protocol):

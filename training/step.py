@@ -24,6 +24,20 @@ class State(NamedTuple):
     buffers: Tensors
     slots: Slots
 
+    def copied(self) -> "State":
+        """The same in memory of its own."""
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        slots = {name: slot.clone() for name, slot in self.slots.items()}
+        return State(self.parameters.clone(), buffers, slots)
+
+    def overwrite(self, other: "State") -> None:
+        """Takes the content of another, in the memory that is there."""
+        self.parameters.copy_(other.parameters)
+        for name, buffer in self.buffers.items():
+            buffer.copy_(other.buffers[name])
+        for name, slot in self.slots.items():
+            slot.copy_(other.slots[name])
+
 
 class Inputs(NamedTuple):
     """All that one update is given: examples x [B, *shape], targets y [B] or [B, D], the random

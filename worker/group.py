@@ -199,7 +199,7 @@ class Together:
             try:
                 self.admit([self.lead], self.claimed_at)
                 if self.members:
-                    self.room = company.room(self.members[0].training.plan)
+                    self.room = company.room(self.members[0].training.plan, self.child.device)
                     self.go_on(writer)
             finally:
                 for member in (*self.members, *self.leaving):

@@ -14,3 +14,8 @@ def configured() -> Iterator[None]:
     yield
     # It would outlive these tests, and hypothesis refuses floats where denormals are flushed.
     torch.set_flush_denormal(False)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if "gpu" in item.keywords and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA here")

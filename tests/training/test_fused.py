@@ -209,7 +209,7 @@ def test_what_is_not_fused(change: Specification) -> None:
 
 
 def test_what_is_fused_is_there() -> None:
-    assert set(LAYERS) == FUSABLE
+    assert set(LAYERS) == FUSABLE["cpu"] >= FUSABLE["cuda"]
 
 
 @pytest.mark.parametrize(
