@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import (
+    BindParameter,
     DateTime,
     Dialect,
     Engine,
@@ -77,9 +78,10 @@ class clock(FunctionElement[datetime]):  # noqa: N801 -- reads as the SQL functi
     type = Utc()
     inherit_cache = True
 
-    def __init__(self, plus: float = 0.0) -> None:
+    def __init__(self, plus: float | BindParameter[float] = 0.0) -> None:
         # A literal in the statement's text would defeat the statement cache.
         super().__init__(plus)
+        self.plus = plus
 
 
 @compiles(clock, "postgresql")

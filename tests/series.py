@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.tables import Job
-from worker.recorder import put, put_levels
 from worker.series import Series
+from worker.transaction import adding, put, replacing
 
 Floats = NDArray[np.float32]
 
@@ -27,10 +27,8 @@ def record(session: Session, job: Job, series: Series, first: int, values: Float
         | {"marks": row.marks}
         for row in series.taken()
     ]
-    if chunks:
-        put(session, chunks)
-    if levels:
-        put_levels(session, levels)
+    put(session, replacing, chunks)
+    put(session, adding, levels)
     return agree
 
 

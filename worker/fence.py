@@ -1,8 +1,9 @@
 """Who may write about a job: whoever was given its present fence. Every write begins here."""
 
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Executable, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.db import after_rollback, clock
@@ -66,6 +67,24 @@ def claim(
     )
 
 
+@cache
+def renewal(
+    table: type[Job] | type[Task], names: tuple[str, ...], moments: frozenset[str], *, known: bool
+) -> Executable:
+    """The statement of ``write`` for values of these names, of which some are moments. Built once a
+    process: that takes longer than to execute it."""
+    values = {
+        name: clock(bindparam(f"new_{name}")) if name in moments else bindparam(f"new_{name}")
+        for name in names
+    }
+    mine = [table.id == bindparam("mine"), table.fence == bindparam("fenced"), held(table)]
+    if known:
+        mine.append(Job.interventions == bindparam("course"))
+    rows = table.__table__
+    assert isinstance(rows, Table)
+    return update(rows).where(*mine).values(**values).returning(table.state)
+
+
 def write(session: Session, claimed: Job | Task, course: int | None = None, **values: Any) -> str:
     """Updates a row we hold, or raises ``Lost``; first in every transaction of a worker. Returns
     its state, which others may have changed.
@@ -77,16 +96,18 @@ def write(session: Session, claimed: Job | Task, course: int | None = None, **va
     before the commit.
     """
     table = type(claimed)
+    moments = frozenset(name for name, value in values.items() if isinstance(value, clock))
+    statement = renewal(table, tuple(values), moments, known=course is not None)
+    given = {
+        f"new_{name}": value.plus if isinstance(value, clock) else value
+        for name, value in values.items()
+    }
+    given |= {"mine": claimed.id, "fenced": claimed.fence}
+    if course is not None:
+        given["course"] = course
+    state: str | None = session.connection().execute(statement, given).scalar()
     mine = [table.id == claimed.id, table.fence == claimed.fence, held(table)]
-    known = [] if course is None else [Job.interventions == course]
-    state = session.scalar(
-        update(table)
-        .where(*mine, *known)
-        .values(**values)
-        .returning(table.state)
-        .execution_options(synchronize_session=False)
-    )
-    if state is None and known and session.scalar(select(table.id).where(*mine)):
+    if state is None and course is not None and session.scalar(select(table.id).where(*mine)):
         raise Intervened
     if state is None:
         refused = {(counters.REFUSED, table.__name__.lower()): 1}

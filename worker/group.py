@@ -28,8 +28,9 @@ from worker.course import arrays_of, legs_of
 from worker.ends import GIVEN_BACK, End
 from worker.fence import Intervened, Lost
 from worker.lease import Heartbeat
-from worker.recorder import Entry, Prepared, Recorder
+from worker.recorder import Entry, Recorder
 from worker.sink import Spool
+from worker.transaction import Prepared, Proved, prove, record
 
 log = structlog.get_logger()
 
@@ -161,20 +162,21 @@ class Writer(Spool[Sequence[Pending]]):
 
     def transact(self, ready: Sequence[Ready]) -> None:
         """One transaction."""
-        seen: list[tuple[Ready, str]] = []
+        proved: list[tuple[Ready, str]] = []
         refused: list[tuple[Ready, Exception]] = []
         with self.child.database.session() as session:
             for part in ready:
                 try:
-                    seen.append((part, part.member.recorder.record(session, part.prepared)))
-                except (Lost, Intervened) as error:  # before anything of it was written
+                    proved.append((part, prove(session, part.prepared)))
+                except (Lost, Intervened) as error:
                     refused.append((part, error))
-                    if isinstance(error, Lost):
-                        counters.add(session, {(counters.REFUSED, "job"): 1})
+            lost = sum(isinstance(error, Lost) for _, error in refused)
+            counters.add(session, {(counters.REFUSED, "job"): lost})
+            record(session, self.child, [Proved(part.prepared, s) for part, s in proved])
         for part, why in refused:
             part.member.recorder.drop(part.prepared)
             part.member.gone = why
-        for part, state in seen:
+        for part, state in proved:
             part.member.recorder.committed(part.prepared, state)
             if part.prepared.end is not None:
                 part.member.heartbeat.close()

@@ -5,24 +5,20 @@ It is prepared once and may be sent again, for a COMMIT whose answer was lost ma
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 import structlog
-from sqlalchemy import Executable, select, union
-from sqlalchemy.orm import Session
+from sqlalchemy import select, union
 
-from app.db import clock, insert, insert_on
+from app.db import clock
 from app.ids import new_id
 from app.numbers import speakable, spoken
-from app.services import counters, events
-from app.services.control import move
+from app.services import counters
 from app.services.levels import Row
-from app.services.models import add_version
 from app.storage import Stored
 from app.tables import Checkpoint as CheckpointRow
-from app.tables import Job, MetricChunk, MetricLevel, ModelVersion
+from app.tables import Job, ModelVersion
 from training import checkpoint, predict
 from training.blocks import Block, Checkpoint, Evaluation, Outcome
 from training.catalog.metrics import rises
@@ -32,10 +28,10 @@ from training.plan import Leg
 from training.stopping import EXPLODED
 from worker.child import Child
 from worker.ends import End, failed
-from worker.fence import Intervened, Lost, write
+from worker.fence import Intervened, Lost
 from worker.levels import Rows
-from worker.retention import thin
 from worker.series import Series
+from worker.transaction import Prepared, Proved, prove, record
 
 log = structlog.get_logger()
 
@@ -49,25 +45,6 @@ class Entry:
     save: bool = False
     end: End | None = None
     group: int = 1
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that a transaction will say: changes of the job, chunks, what chunks that close bring to
-    the levels, findings, files already on the disk, and the end of the attempt.
-
-    ``counts``: what it adds to the operator's counters.
-    """
-
-    job: dict[str, Any]
-    chunks: list[dict[str, Any]]
-    levels: list[dict[str, Any]]
-    findings: list[dict[str, Any]]
-    checkpoint: dict[str, Any] | None
-    model: Stored | None
-    end: End | None
-    counts: counters.Counts
-    state: Checkpoint
 
 
 class Recorder:
@@ -139,6 +116,7 @@ class Recorder:
         if self.execution != known_as:
             changes["execution"] = self.execution
         return Prepared(
+            self.job,
             changes,
             chunks,
             [self.level(name, row) for name, s in self.series.items() for row in s.taken()],
@@ -155,30 +133,12 @@ class Recorder:
         takes another course."""
         try:
             with self.child.database.session() as session:
-                state = self.record(session, prepared)
+                state = prove(session, prepared)
+                record(session, self.child, [Proved(prepared, state)])
         except (Lost, Intervened):
             self.drop(prepared)
             raise
         self.committed(prepared, state)
-
-    def record(self, session: Session, prepared: Prepared) -> str:
-        """What a transaction says of this job, all of it or nothing: what raises ``Lost`` or
-        ``Intervened`` comes first."""
-        state = write(session, self.job, self.job.interventions, **prepared.job)
-        if prepared.chunks:
-            put(session, prepared.chunks)
-        if prepared.levels:
-            put_levels(session, prepared.levels)
-        for finding in prepared.findings:
-            events.record(session, self.job.id, "finding", finding)
-        if prepared.checkpoint is not None:
-            row = insert(session, CheckpointRow).values(**prepared.checkpoint)
-            session.execute(row.on_conflict_do_nothing())
-            thin(session, self.child.storage, self.job.id)
-        counters.add(session, prepared.counts, shard=self.child.id)
-        if prepared.end is not None:
-            self.end(session, prepared.end, prepared.model)
-        return state
 
     def committed(self, prepared: Prepared, state: str) -> None:
         """The transaction has become durable."""
@@ -200,15 +160,6 @@ class Recorder:
         for location in (saved, model):
             if location is not None and location not in named:
                 self.child.storage.delete(location)
-
-    def end(self, session: Session, end: End, model: Stored | None) -> None:
-        """The attempt is over; what it leaves becomes the next version under the job's name."""
-        left: dict[str, Any] = {}
-        if model is not None:
-            version = add_version(session, self.job, model)
-            named = {"name": self.job.name, "version": version.version, "id": version.id}
-            left = {"model": named}
-        move(session, self.job.id, end.arrow, end.reason, **end.values, **left)
 
     def counts(self, block: Block, new: int) -> counters.Counts:
         """The iterations of a block, and how many of them are new."""
@@ -300,32 +251,6 @@ class Recorder:
             return None
         content = predict.encode(self.plan, self.data.preparation, outcome.weights)
         return self.child.storage.put("model", content)
-
-
-def put(session: Session, chunks: list[dict[str, Any]]) -> None:
-    """Chunks, each in the place of the shorter one that is there."""
-    session.connection().execute(replacing(session.get_bind().dialect.name), chunks)
-
-
-def put_levels(session: Session, levels: list[dict[str, Any]]) -> None:
-    """Rows of levels, each unless it is there: what it stands for never changes."""
-    session.connection().execute(adding(session.get_bind().dialect.name), levels)
-
-
-@cache
-def replacing(dialect: str) -> Executable:
-    """The statement for chunks, built once a process: that takes as long as to execute it."""
-    new = insert_on(dialect, MetricChunk)
-    return new.on_conflict_do_update(
-        index_elements=["job_id", "series", "first_iteration"],
-        set_={"values": new.excluded["values"]},
-    )
-
-
-@cache
-def adding(dialect: str) -> Executable:
-    """The statement for rows of levels."""
-    return insert_on(dialect, MetricLevel).on_conflict_do_nothing()
 
 
 def ended(outcome: Outcome, loss: float | str | None) -> End:

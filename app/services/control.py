@@ -29,25 +29,29 @@ def move(
     ``values``: what else changes with it. Whoever is not held by a worker has no lease.
     """
     job = lock(session, job_id)
-    state = life.target(arrow, job.state)
-    if state not in HELD:
+    return moved(session, job, job.state, arrow, reason, **values)
+
+
+def moved(
+    session: Session, job: Job, state: str, arrow: str, reason: str | None = None, **values: Any
+) -> Job:
+    """The same of a job that this transaction has locked, and found in a state."""
+    target = life.target(arrow, state)
+    if target not in HELD:
         values["lease_expires_at"] = None
-    if state in TERMINAL:
+    if target in TERMINAL:
         values["finished_at"] = clock()
-        count_end(session, job, values.get("error", {}).get("category", state))
-    values |= {"state": state, "state_reason": reason, "events": Job.events + 1}
-    moved = update(Job).where(Job.id == job_id).values(**values).returning(Job)
-    job = session.scalars(moved.execution_options(populate_existing=True)).one()
+        outcome = values.get("error", {}).get("category", target)
+        # In a row that its worker alone writes.
+        shard = job.worker if state in HELD else None
+        counters.add(session, {(counters.FINISHED, outcome): 1}, shard=shard or "")
+    values |= {"state": target, "state_reason": reason, "events": Job.events + 1}
+    update_job = update(Job).where(Job.id == job.id).values(**values).returning(Job)
+    job = session.scalars(update_job.execution_options(populate_existing=True)).one()
     session.add(events.of_state(job))
-    if state == JobState.QUEUED:
+    if target == JobState.QUEUED:
         after_commit(session, lambda: queue.ring(queue.TRAINING))
     return job
-
-
-def count_end(session: Session, job: Job, outcome: str) -> None:
-    """Adds the end of a job to the operator's counters, in a row that its worker alone writes."""
-    shard = job.worker if job.state in HELD else None
-    counters.add(session, {(counters.FINISHED, outcome): 1}, shard=shard or "")
 
 
 def cancel(session: Session, job_id: str) -> Job:

@@ -21,7 +21,8 @@ from worker.attempt import newest, reason_to_stop, seen_again
 from worker.child import Child
 from worker.course import legs_of
 from worker.fence import Intervened
-from worker.recorder import Entry, Prepared, Recorder
+from worker.recorder import Entry, Recorder
+from worker.transaction import Prepared
 
 NUMERICS = Numerics.on("cpu")
 PLANS = [check(ONE_WEIGHT | {"iterations": LIMIT, "priority": p}) for p in range(3)]

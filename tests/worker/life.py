@@ -320,7 +320,7 @@ class Life(RuleBasedStateMachine):
                 attempt.write(twice=True)
         else:
             attempt.write(twice=twice)
-        model.wrote(prepared.job["attempt_iteration"], save=prepared.checkpoint is not None)
+        model.wrote(prepared.changes["attempt_iteration"], save=prepared.checkpoint is not None)
         if prepared.end:
             model.attempts -= prepared.end.arrow == "release"
             model.take(prepared.end.arrow)

@@ -1,0 +1,109 @@
+"""What blocks leave in the database: those of one job, or of several, in one transaction.
+
+It begins with the fence of every job: nothing is written of one that is not ours any more.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Executable
+from sqlalchemy.orm import Session
+
+from app.db import insert, insert_on
+from app.services import counters, events
+from app.services.control import moved
+from app.services.models import add_version
+from app.storage import Stored
+from app.tables import Checkpoint as CheckpointRow
+from app.tables import Job, MetricChunk, MetricLevel
+from training.blocks import Checkpoint
+from worker.child import Child
+from worker.ends import End
+from worker.fence import write
+from worker.retention import thin
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a transaction will say of a job: changes of its row, chunks, what chunks that close
+    bring to the levels, findings, files already on the disk, and the end of the attempt.
+
+    ``counts``: what it adds to the operator's counters. ``state``: of the training, after it.
+    """
+
+    job: Job
+    changes: dict[str, Any]
+    chunks: list[dict[str, Any]]
+    levels: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
+    checkpoint: dict[str, Any] | None
+    model: Stored | None
+    end: End | None
+    counts: counters.Counts
+    state: Checkpoint
+
+
+class Proved(NamedTuple):
+    """Part of a transaction, of a job that was proved to be ours; in which state it is."""
+
+    prepared: Prepared
+    state: str
+
+
+def prove(session: Session, prepared: Prepared) -> str:
+    """The job's row, first: raises ``Lost`` or ``Intervened``. Its state, which others may have
+    changed."""
+    return write(session, prepared.job, prepared.job.interventions, **prepared.changes)
+
+
+def record(session: Session, child: Child, parts: Sequence[Proved]) -> None:
+    """All else, of all of them: one statement for what is of one kind."""
+    counts = Counter[tuple[counters.Kind, str]]()
+    put(session, replacing, [row for part in parts for row in part.prepared.chunks])
+    put(session, adding, [row for part in parts for row in part.prepared.levels])
+    for prepared, state in parts:
+        for finding in prepared.findings:
+            events.record(session, prepared.job.id, "finding", finding)
+        if prepared.checkpoint is not None:
+            row = insert(session, CheckpointRow).values(**prepared.checkpoint)
+            session.execute(row.on_conflict_do_nothing())
+            thin(session, child.storage, prepared.job.id)
+        if prepared.end is not None:
+            end(session, prepared, prepared.end, state)
+        counts.update(prepared.counts)
+    counters.add(session, counts, shard=child.id)
+
+
+def end(session: Session, prepared: Prepared, over: End, state: str) -> None:
+    """The attempt is over; what it leaves becomes the next version under the job's name."""
+    job, left = prepared.job, dict[str, Any]()
+    if prepared.model is not None:
+        version = add_version(session, job, prepared.model)
+        left = {"model": {"name": job.name, "version": version.version, "id": version.id}}
+    moved(session, job, state, over.arrow, over.reason, **over.values, **left)
+
+
+def put(session: Session, how: Callable[[str], Executable], rows: list[dict[str, Any]]) -> None:
+    """Rows of a table, by a statement that was built once a process: that takes as long as to
+    execute it."""
+    if rows:
+        session.connection().execute(how(session.get_bind().dialect.name), rows)
+
+
+@cache
+def replacing(dialect: str) -> Executable:
+    """Chunks, each in the place of the shorter one that is there."""
+    new = insert_on(dialect, MetricChunk)
+    return new.on_conflict_do_update(
+        index_elements=["job_id", "series", "first_iteration"],
+        set_={"values": new.excluded["values"]},
+    )
+
+
+@cache
+def adding(dialect: str) -> Executable:
+    """Rows of levels, each unless it is there: what it stands for never changes."""
+    return insert_on(dialect, MetricLevel).on_conflict_do_nothing()
