@@ -11,7 +11,7 @@ from training.data import Data
 from training.losses import loss_weights
 from training.network import Tensors
 from training.numerics import Numerics
-from training.optimizers import RULES
+from training.optimizers import RULES, Numbers
 from training.plan import Plan, every
 from training.randomness import BatchStream, dropout_mask
 from training.step import Inputs
@@ -52,7 +52,7 @@ class Feed:
         self.numerics = numerics
         self.length = max(1, min(CHUNK, ROWS // plan.batch_size))
         self.stream = BatchStream(len(self.train.rows), plan.batch_size, plan.spec.seed)
-        self.names = list(self.numbers(0))
+        self.names = list(self.numbers(range(1)))
         self.window = Window(range(0), None, np.empty((0, 0)))
         self.ready = range(0)  # of which window the next two are tensors
         self.rows_NB: Tensor | None = None
@@ -112,15 +112,18 @@ class Feed:
         rows = None
         if self.plan.spec.batch_size != "full":  # the order within a full batch changes nothing
             rows = self.stream.indices(start, len(iterations))
-        hyper = np.array([list(self.numbers(i).values()) for i in iterations])
+        numbers = self.numbers(iterations)
+        hyper = np.stack([np.broadcast_to(n, len(iterations)) for n in numbers.values()], 1)
         return Window(iterations, rows, hyper)
 
-    def numbers(self, n: int) -> dict[str, float]:
-        """The numbers of update ``n``, by name."""
+    def numbers(self, iterations: range) -> Numbers:
+        """The optimizer's numbers, by name."""
         spec = self.plan.spec
-        clip = {} if spec.clip_grad_norm is None else {"clip_grad_norm": spec.clip_grad_norm}
-        rule = RULES[spec.optimizer.type]
-        return rule.hyper(spec.optimizer, self.plan.learning_rate(n), n) | clip
+        clip: Numbers = (
+            {} if spec.clip_grad_norm is None else {"clip_grad_norm": spec.clip_grad_norm}
+        )
+        lr_N = np.array([self.plan.learning_rate(n) for n in iterations])
+        return RULES[spec.optimizer.type].hyper(spec.optimizer, lr_N, np.array(iterations)) | clip
 
     def noise(self, n: int) -> dict[str, NDArray[np.float64]]:
         """The dropout masks of update ``n``: [B, *shape] by layer path."""

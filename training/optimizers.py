@@ -1,21 +1,27 @@
 """Optimizers as update rules on one flat vector. P: all parameters of the job.
 
 A rule has three parts: the slots it keeps (each [P], with the value they have at first), the
-numbers it needs at iteration n (computed in float64 from n alone, handed over as tensors, so that a
-graph holds no number of its own) and the update itself. Where torch and the paper differ in form,
-torch's is followed.
+numbers it needs at iterations n_N (computed in float64 from the rates lr_N and n_N alone, handed
+over as tensors, so that a graph holds no number of its own) and the update itself. Where torch and
+the paper differ in form, torch's is followed; factors that are numbers are drawn together, for
+every pass over P numbers costs time.
 """
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.catalog import optimizers as words
 
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Numbers = dict[str, Floats | float]
+"""By name, of N iterations: one that is the same at all of them stands once."""
 Slots = dict[str, Tensor]
 Hyper = dict[str, Tensor]
 
@@ -24,7 +30,7 @@ class Rule(NamedTuple):
     """How one optimizer works; ``word`` is its entry in the specification."""
 
     slots: Callable[[Any], dict[str, float]]
-    hyper: Callable[[Any, float, int], dict[str, float]]
+    hyper: Callable[[Any, Floats, Counts], Numbers]
     update: Callable[[Any, Tensor, Tensor, Slots, Hyper], tuple[Tensor, Slots]]
 
 
@@ -33,13 +39,13 @@ def sgd_slots(word: words.Sgd) -> dict[str, float]:
     return {"momentum_buffer": 0.0} if word.momentum else {}
 
 
-def sgd_hyper(word: words.Sgd, lr: float, n: int) -> dict[str, float]:
+def sgd_hyper(word: words.Sgd, lr_N: Floats, n_N: Counts) -> Numbers:
     """torch starts the buffer with the undamped gradient: at n = 0 nothing is dampened."""
     return {
-        "lr": lr,
+        "lr": lr_N,
         "weight_decay": word.weight_decay,
         "momentum": word.momentum,
-        "fresh": 1.0 - word.dampening if n else 1.0,
+        "fresh": np.where(n_N > 0, 1.0 - word.dampening, 1.0),
     }
 
 
@@ -64,35 +70,35 @@ def adam_slots(word: words.AdamWord) -> dict[str, float]:
     return {"exp_avg": 0.0, "exp_avg_sq": 0.0} | ({"max_exp_avg_sq": 0.0} if word.amsgrad else {})
 
 
-def adam_hyper(word: words.Adam | words.AdamW, lr: float, n: int) -> dict[str, float]:
-    """Bias corrections of update n (the paper's t = n + 1) belong to the numbers, not the graph."""
+def adam_hyper(word: words.Adam | words.AdamW, lr_N: Floats, n_N: Counts) -> Numbers:
+    """Bias corrections of update n (the paper's t = n + 1) belong to the numbers, not the graph; as
+    at the end of the paper's section 2 they are in the rate: η√c₂/c₁ · m / (√v + ε√c₂)."""
     beta1, beta2 = word.betas
+    correction_N = np.sqrt(1.0 - beta2 ** (n_N + 1))
     return {
-        "step_size": lr / (1.0 - beta1 ** (n + 1)),
-        "correction": math.sqrt(1.0 - beta2 ** (n + 1)),
+        "step_size": lr_N * correction_N / (1.0 - beta1 ** (n_N + 1)),
         "fresh1": 1.0 - beta1,
-        "beta2": beta2,
         "fresh2": 1.0 - beta2,
-        "eps": word.eps,
+        "eps": word.eps * correction_N,
         "weight_decay": word.weight_decay,
-        "shrink": 1.0 - lr * word.weight_decay,
+        "shrink": 1.0 - lr_N * word.weight_decay,
     }
 
 
 def adam(
     word: words.Adam | words.AdamW, p_P: Tensor, g_P: Tensor, slots: Slots, h: Hyper
 ) -> tuple[Tensor, Slots]:
-    """m ← lerp(m, g, 1 − β₁); v ← β₂v + (1 − β₂)g²; p ← p − η/c₁ · m / (√v/√c₂ + ε)."""
+    """m ← lerp(m, g, 1 − β₁); v ← lerp(v, g², 1 − β₂); p ← p − η/c₁ · m / (√v/√c₂ + ε)."""
     if word.weight_decay and isinstance(word, words.AdamW):
         p_P = p_P * h["shrink"]
     elif word.weight_decay:
         g_P = g_P + h["weight_decay"] * p_P
     m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
-    v_P = h["beta2"] * slots["exp_avg_sq"] + h["fresh2"] * g_P * g_P
+    v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
     kept = {"exp_avg": m_P, "exp_avg_sq": v_P}
     if word.amsgrad:
         v_P = kept["max_exp_avg_sq"] = torch.maximum(slots["max_exp_avg_sq"], v_P)
-    return p_P - h["step_size"] * m_P / (v_P.sqrt() / h["correction"] + h["eps"]), kept
+    return torch.addcdiv(p_P, h["step_size"] * m_P, v_P.sqrt() + h["eps"], value=-1), kept
 
 
 def rmsprop_slots(word: words.RmsProp) -> dict[str, float]:
@@ -103,10 +109,10 @@ def rmsprop_slots(word: words.RmsProp) -> dict[str, float]:
     return slots | ({"momentum_buffer": 0.0} if word.momentum else {})
 
 
-def rmsprop_hyper(word: words.RmsProp, lr: float, n: int) -> dict[str, float]:
+def rmsprop_hyper(word: words.RmsProp, lr_N: Floats, n_N: Counts) -> Numbers:
     """The same at every iteration, but for the rate."""
     return {
-        "lr": lr,
+        "lr": lr_N,
         "alpha": word.alpha,
         "fresh": 1.0 - word.alpha,
         "eps": word.eps,
@@ -139,10 +145,13 @@ def adagrad_slots(word: words.Adagrad) -> dict[str, float]:
     return {"sum": word.initial_accumulator_value}
 
 
-def adagrad_hyper(word: words.Adagrad, lr: float, n: int) -> dict[str, float]:
+def adagrad_hyper(word: words.Adagrad, lr_N: Floats, n_N: Counts) -> Numbers:
     """``lr_decay`` lowers the rate beside what the schedule does."""
-    rate = lr / (1.0 + n * word.lr_decay)
-    return {"lr": rate, "eps": word.eps, "weight_decay": word.weight_decay}
+    return {
+        "lr": lr_N / (1.0 + n_N * word.lr_decay),
+        "eps": word.eps,
+        "weight_decay": word.weight_decay,
+    }
 
 
 def adagrad(
@@ -155,52 +164,42 @@ def adagrad(
     return p_P - h["lr"] * g_P / (s_P.sqrt() + h["eps"]), {"sum": s_P}
 
 
-NEGLIGIBLE = 2.0**-54
-"""In float64, 1 − x is 1 for an x up to this."""
+STEPS = 2500
+"""Of NAdam: after as many either the product of the momenta is nothing beside 1 in float64, or
+every further one is β₁, whatever the arguments; for ψ < 0.38 the product goes first."""
 
 
-def mu(word: words.NAdam, t: int) -> float:
-    """The momentum of step t (from 1): β₁(1 − ½·0.96^(tψ))."""
-    fallen: float = 0.96 ** (t * word.momentum_decay)
-    return word.betas[0] * (1.0 - 0.5 * fallen)
+def mu(word: words.NAdam, t_N: Counts) -> Floats:
+    """The momenta of steps t (from 1): β₁(1 − ½·0.96^(tψ))."""
+    fallen_N = np.power(0.96, t_N * word.momentum_decay)
+    return np.asarray(word.betas[0] * (1.0 - 0.5 * fallen_N), np.float64)
 
 
 @lru_cache(maxsize=64)
-def mu_products(word: words.NAdam) -> tuple[float, ...]:
-    """μ₁⋯μₜ for t = 0, 1 … as far as it has to be multiplied out.
-
-    That is until the product is negligible, or until every further μ is β₁; one of the two happens
-    within 2 500 steps, whatever the arguments: for ψ < 0.38 the product goes first.
-    """
-    products = [1.0]
-    while products[-1] > NEGLIGIBLE and 0.5 * 0.96 ** (len(products) * word.momentum_decay) > (
-        NEGLIGIBLE
-    ):
-        products.append(products[-1] * mu(word, len(products)))
-    return tuple(products)
+def mu_products(word: words.NAdam) -> Floats:
+    """μ₁⋯μₜ for t = 0, 1 … as far as it has to be multiplied out."""
+    return np.cumprod([1.0, *mu(word, np.arange(1, STEPS + 1))])
 
 
-def mu_product(word: words.NAdam, t: int) -> float:
+def mu_product(word: words.NAdam, t_N: Counts) -> Floats:
     """μ₁⋯μₜ, as a function of t: nothing is carried from step to step."""
-    known, beta1 = mu_products(word), word.betas[0]
-    last = len(known) - 1
-    return known[t] if t <= last else known[last] * float(beta1 ** (t - last))
+    known = mu_products(word)[np.minimum(t_N, STEPS)]
+    return known * np.power(word.betas[0], np.maximum(t_N - STEPS, 0))
 
 
-def nadam_hyper(word: words.NAdam, lr: float, n: int) -> dict[str, float]:
+def nadam_hyper(word: words.NAdam, lr_N: Floats, n_N: Counts) -> Numbers:
     """The momentum varies, and its products correct the bias (torch's ``mu_product``)."""
-    beta2, now, next_one = word.betas[1], mu(word, n + 1), mu(word, n + 2)
-    product = mu_product(word, n + 1)
+    beta2, now_N, next_N = word.betas[1], mu(word, n_N + 1), mu(word, n_N + 2)
+    product_N = mu_product(word, n_N + 1)
+    correction_N = np.sqrt(1.0 - beta2 ** (n_N + 1))
     return {
-        "of_gradient": lr * (1.0 - now) / (1.0 - product),
-        "of_moment": lr * next_one / (1.0 - product * next_one),
-        "correction": math.sqrt(1.0 - beta2 ** (n + 1)),
+        "of_gradient": lr_N * correction_N * (1.0 - now_N) / (1.0 - product_N),
+        "of_moment": lr_N * correction_N * next_N / (1.0 - product_N * next_N),
         "fresh1": 1.0 - word.betas[0],
-        "beta2": beta2,
         "fresh2": 1.0 - beta2,
-        "eps": word.eps,
+        "eps": word.eps * correction_N,
         "weight_decay": word.weight_decay,
-        "shrink": 1.0 - lr * word.weight_decay,
+        "shrink": 1.0 - lr_N * word.weight_decay,
     }
 
 
@@ -210,9 +209,9 @@ def nadam(
     """p ← p − (η(1 − μₜ)/(1 − Πμ)·g + ημₜ₊₁/(1 − Πμ·μₜ₊₁)·m) / (√v/√c₂ + ε)."""
     p_P, g_P = decayed(word, p_P, g_P, h)
     m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
-    v_P = h["beta2"] * slots["exp_avg_sq"] + h["fresh2"] * g_P * g_P
+    v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
     direction_P = h["of_gradient"] * g_P + h["of_moment"] * m_P
-    updated_P = p_P - direction_P / (v_P.sqrt() / h["correction"] + h["eps"])
+    updated_P = torch.addcdiv(p_P, direction_P, v_P.sqrt() + h["eps"], value=-1)
     return updated_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
 
 
@@ -227,25 +226,26 @@ def decayed(
     return p_P, g_P + h["weight_decay"] * p_P
 
 
-def radam_hyper(word: words.RAdam, lr: float, n: int) -> dict[str, float]:
+def radam_hyper(word: words.RAdam, lr_N: Floats, n_N: Counts) -> Numbers:
     """``rectified``: √c₂·r of the paper, or 0 as long as the second moment is not to be trusted."""
     beta1, beta2 = word.betas
-    unbiased = 1.0 - beta2 ** (n + 1)
+    unbiased_N = 1.0 - beta2 ** (n_N + 1)
     most = 2.0 / (1.0 - beta2) - 1.0  # ρ∞, the longest approximated simple moving average
-    length = most - 2.0 * (n + 1) * beta2 ** (n + 1) / unbiased  # ρₜ
-    rectified = 0.0
-    if length > 5.0:
-        ratio = (length - 4.0) * (length - 2.0) * most / ((most - 4.0) * (most - 2.0) * length)
-        rectified = math.sqrt(unbiased * ratio)
+    length_N = most - 2.0 * (n_N + 1) * beta2 ** (n_N + 1) / unbiased_N  # ρₜ
+    rectified_N = np.zeros_like(lr_N)
+    trusted = length_N > 5.0
+    if trusted.any():
+        l_N = length_N[trusted]
+        ratio_N = (l_N - 4.0) * (l_N - 2.0) * most / ((most - 4.0) * (most - 2.0) * l_N)
+        rectified_N[trusted] = np.sqrt(unbiased_N[trusted] * ratio_N)
     return {
-        "step_size": lr / (1.0 - beta1 ** (n + 1)),
-        "rectified": rectified,
+        "step_size": lr_N / (1.0 - beta1 ** (n_N + 1)),
+        "rectified": rectified_N,
         "fresh1": 1.0 - beta1,
-        "beta2": beta2,
         "fresh2": 1.0 - beta2,
         "eps": word.eps,
         "weight_decay": word.weight_decay,
-        "shrink": 1.0 - lr * word.weight_decay,
+        "shrink": 1.0 - lr_N * word.weight_decay,
     }
 
 
@@ -255,7 +255,7 @@ def radam(
     """p ← p − η/c₁ · m · (r√c₂ / (√v + ε)), without the last factor while r is not to be had."""
     p_P, g_P = decayed(word, p_P, g_P, h)
     m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
-    v_P = h["beta2"] * slots["exp_avg_sq"] + h["fresh2"] * g_P * g_P
+    v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
     adapted_P = h["rectified"] / (v_P.sqrt() + h["eps"])
     # One graph serves every iteration, so the choice is made in it.
     adapted_P = torch.where(h["rectified"] > 0, adapted_P, torch.ones_like(adapted_P))
@@ -267,14 +267,14 @@ def lion_slots(word: words.Lion) -> dict[str, float]:
     return {"exp_avg": 0.0}
 
 
-def lion_hyper(word: words.Lion, lr: float, n: int) -> dict[str, float]:
+def lion_hyper(word: words.Lion, lr_N: Floats, n_N: Counts) -> Numbers:
     """The decay is decoupled: lr·λ·p, as in the paper's algorithm 2."""
     beta1, beta2 = word.betas
     return {
-        "lr": lr,
+        "lr": lr_N,
         "fresh1": 1.0 - beta1,
         "fresh2": 1.0 - beta2,
-        "shrink": 1.0 - lr * word.weight_decay,
+        "shrink": 1.0 - lr_N * word.weight_decay,
     }
 
 

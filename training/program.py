@@ -18,7 +18,7 @@ from torch.fx.node import map_arg
 
 MADE = frozenset({"ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full"})
 """Operations whose result depends on the shape of their input alone."""
-POINTWISE = frozenset({"add", "sub", "mul", "div", "lerp", "maximum", "addcmul"})
+POINTWISE = frozenset({"add", "sub", "mul", "div", "sqrt", "lerp", "maximum", "addcmul", "addcdiv"})
 """Operations that may write over an input of the same shape."""
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]

@@ -45,7 +45,7 @@ def test_an_iteration_gets_its_own_rate(job: Job) -> None:
 def test_bias_corrections_are_rounded_once() -> None:
     feed = ready(regression(optimizer="adam", iterations=ITERATIONS)).training().feed
     for n in ASKED:
-        exact = 0.001 / (1 - 0.9 ** (n + 1))
+        exact = 0.001 * (1 - 0.999 ** (n + 1)) ** 0.5 / (1 - 0.9 ** (n + 1))
         assert (
             feed(n).hyper["step_size"].item()
             == torch.tensor(exact, dtype=torch.float64).float().item()
