@@ -3,6 +3,7 @@
 K jobs, B batch, P parameters, R the width of a row, N iterations, H numbers of an optimizer.
 """
 
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -53,7 +54,6 @@ class Fused(Group):
         self.data = (train.x, train.y)
         self.weights = lead.feed.loss_weights
         self.program: Program | None = None
-        self.given: list[Tensor] = []
         self.small = len(jobs) * width(self.size) <= SMALL
         if self.small and self.key in GRAPHS:
             self.planned()
@@ -72,14 +72,13 @@ class Fused(Group):
     ) -> tuple[State, Tensor]:
         rows_NKB, hyper_NHK1 = self.numbers(at, count)
         losses_NK = self.numerics.zeros(count, len(self.jobs))
-        for i in range(count):
-            rows = None if rows_NKB is None else rows_NKB[i]
-            batch = Batch(rows, hyper_NHK1[i], self.noise([n + i for n in at]))
-            if self.program is None:
-                state, loss_K = self.update(state, batch)
-            else:
-                state, loss_K = self.run_program(self.program, state, batch)
-            losses_NK[i] = loss_K
+        # All views at once: one by one they cost as much as what is copied from them.
+        rows = itertools.repeat(None) if rows_NKB is None else rows_NKB.unbind()
+        each = zip(range(count), rows, hyper_NHK1.unbind(), losses_NK.unbind(), strict=False)
+        for i, rows_KB, hyper_HK1, place_K in each:
+            noise = self.noise([n + i for n in at]) if self.masks else {}
+            state, loss_K = self.updated(state, Batch(rows_KB, hyper_HK1, noise))
+            place_K.copy_(loss_K)
             if until is not None and time.perf_counter() > until:
                 break
         return state, self.numerics.fetched(losses_NK[: i + 1])
@@ -103,8 +102,6 @@ class Fused(Group):
 
     def noise(self, at: Sequence[int]) -> dict[str, Tensor]:
         """The masks of all jobs, by layer path."""
-        if not self.masks:
-            return {}
         drawn = [job.feed.noise(n) for job, n in zip(self.jobs, at, strict=True)]
         return {
             path: self.numerics.floats(np.stack([masks[path] for masks in drawn]))
@@ -115,13 +112,19 @@ class Fused(Group):
         *updated, loss_K = self.step(*self.flat(state, batch))
         return self.state(updated), loss_K
 
-    def run_program(self, program: Program, state: State, batch: Batch) -> tuple[State, Tensor]:
-        """The same over the program's memory, which the next update overwrites."""
-        for place, tensor in zip(self.given, self.flat(state, batch), strict=True):
-            if tensor is not place:
-                place.copy_(tensor)
-        program()
-        return self.state(self.given), program.outputs[-1]
+    def updated(self, state: State, batch: Batch) -> tuple[State, Tensor]:
+        """The same by the program, if there is one: over memory that the next update overwrites."""
+        if self.program is None:
+            return self.update(state, batch)
+        if state is not self.memory:
+            self.memory.overwrite(state)
+        self.place.hyper.copy_(batch.hyper)
+        if self.place.rows is not None and batch.rows is not None:
+            self.place.rows.copy_(batch.rows)
+        for path, mask in batch.noise.items():
+            self.place.noise[path].copy_(mask)
+        self.program()
+        return self.memory, self.program.outputs[-1]
 
     def step(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """The step as a function of flat tensors: the next state, and the losses."""
@@ -187,26 +190,28 @@ class Fused(Group):
             if len(GRAPHS) > KEPT:
                 GRAPHS.popitem(last=False)
         GRAPHS.move_to_end(self.key)
-        self.given = self.blank(len(self.jobs))
+        self.memory, self.place = self.blank(len(self.jobs))
         carried = {i: i for i in range(1 + len(self.slots))}
-        self.program = Program(GRAPHS[self.key], self.given, carried)
+        given = self.flat(self.memory, self.place)
+        self.program = Program(GRAPHS[self.key], given, carried)
 
     def traced(self) -> Graph:
         """The step as a graph for any number of jobs.
 
         The number it is shown must be the size of nothing else, or they would be taken for equal.
         """
-        sizes = {size for tensor in self.blank(1) for size in tensor.shape}
+        sizes = {size for tensor in self.flat(*self.blank(1)) for size in tensor.shape}
         shown = next(k for k in range(2, 1000) if k not in sizes)
-        graph = make_fx(self.step, tracing_mode="symbolic")(*self.blank(shown)).graph
+        given = self.flat(*self.blank(shown))
+        graph = make_fx(self.step, tracing_mode="symbolic")(*given).graph
         graph.eliminate_dead_code()
         for node in graph.nodes:
             node.meta.clear()  # the tracer's notes are larger than the graph
         return graph
 
-    def blank(self, jobs: int) -> list[Tensor]:
-        """What ``step`` is given, without content: memory of the group's own, beside the data."""
-        lead, numerics = self.lead, self.lead.numerics
+    def blank(self, jobs: int) -> tuple[State, Batch]:
+        """What an update of so many jobs is given, without content: memory of the group's own."""
+        lead, numerics = self.lead, self.numerics
         state = State(
             numerics.zeros(jobs, width(self.size)),
             {},
@@ -216,4 +221,4 @@ class Fused(Group):
         if lead.plan.spec.batch_size != "full":
             rows = numerics.integers(np.zeros((jobs, lead.plan.batch_size), dtype=np.int64))
         noise = {path: numerics.zeros(jobs, *shape) for path, _, shape in lead.feed.noisy}
-        return self.flat(state, Batch(rows, numerics.zeros(len(self.names), jobs, 1), noise))
+        return state, Batch(rows, numerics.zeros(len(self.names), jobs, 1), noise)
