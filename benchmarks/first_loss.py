@@ -8,12 +8,12 @@ machine from the worker.
 Theirs: ``POST /api/jobs/`` to a warm Ray head on the same machine, whose job prints the time as its
 first line. The clock stops at that time, before anybody could have read it. That is fair to the
 point of kindness: the job imports no torch, trains nothing, keeps nothing durably, nobody asks for
-it in a loop, it is what Ray itself calls a job, and our 95th percentile is held against its median.
-Before the first round both sides have run.
+it in a loop, and it is what Ray itself calls a job. Of both sides the 95th percentile counts.
+Before the first round both have run.
 
-The figures: our median; a Celery task that does nothing and answers through Redis, which is the
-least that a queue costs; and the time between two sights of progress of a running job, which is
-how old a loss can be before it is seen.
+The figures: our 95th percentile against their median; our median; a Celery task that does nothing
+and answers through Redis, which is the least that a queue costs; and the time between two sights of
+progress of a running job, which is how old a loss can be before it is seen.
 """
 
 import os
@@ -41,20 +41,20 @@ from tests.specifications import DIGITS_MLP
 
 OURS = 40
 """Jobs of ours in a round, of which the 95th percentile is taken."""
-THEIRS = 5
-"""Jobs of Ray's in a round: one takes seconds."""
+THEIRS = 20
+"""Jobs of Ray's in a round."""
 FIRST_LINE = "import time; print('first line at', time.time(), flush=True)"
 
 
 @goal(
     "P8",
     "from POST to the first recorded iteration, 95th percentile",
-    against="Ray Jobs over REST, warm head, to the first line of Python (median)",
+    against="Ray Jobs over REST, warm head, to the first line of Python",
     least=20.0,
     p95_ms=Bound(most=100.0),
 )
 def first_iteration() -> Iterator[Round]:
-    """Rounds of 40 jobs of ours and 5 of Ray's."""
+    """Rounds of 40 jobs of ours and 20 of Ray's."""
     python = peer("ray")
     with (
         tempfile.TemporaryDirectory(prefix="fl-bench-") as folder,
@@ -72,11 +72,13 @@ def first_iteration() -> Iterator[Round]:
             return late(found["jobs"])
 
         def theirs() -> float:
-            return statistics.median(several(lambda: first_line(jobs), THEIRS))
+            found["ray"] = several(lambda: first_line(jobs), THEIRS)
+            return late(found["ray"])
 
         for this in in_turn(ours, theirs):
             figures = {
                 "p95_ms": 1000 * this.ours,
+                "against_their_median_x": statistics.median(found["ray"]) / this.ours,
                 "median_ms": 1000 * statistics.median(found["jobs"]),
                 "celery_ms": 1000 * statistics.median(several(lambda: round_trip(broker), OURS)),
                 "between_sights_ms": 1000 * statistics.median(sights(client)),

@@ -106,11 +106,11 @@ def write(session: Session, claimed: Job | Task, course: int | None = None, **va
     if course is not None:
         given["course"] = course
     state: str | None = session.connection().execute(statement, given).scalar()
+    if state is not None:
+        return state
     mine = [table.id == claimed.id, table.fence == claimed.fence, held(table)]
-    if state is None and course is not None and session.scalar(select(table.id).where(*mine)):
+    if course is not None and session.scalar(select(table.id).where(*mine)):
         raise Intervened
-    if state is None:
-        refused = {(counters.REFUSED, table.__name__.lower()): 1}
-        after_rollback(session, lambda another: counters.add(another, refused))
-        raise Lost(f"fence {claimed.fence} of {claimed.id} is not valid any more")
-    return state
+    refused = {(counters.REFUSED, table.__name__.lower()): 1}
+    after_rollback(session, lambda another: counters.add(another, refused))
+    raise Lost(f"fence {claimed.fence} of {claimed.id} is not valid any more")

@@ -4,12 +4,13 @@ What was rolled back has not been counted, and nothing that was counted is lost 
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Executable, delete, func, select
 from sqlalchemy.orm import Session
 
-from app.db import insert
+from app.db import insert_on
 from app.tables import Counter, Worker
 
 
@@ -78,17 +79,18 @@ def add(session: Session, counts: Counts, shard: str = "") -> None:
 
 
 def put(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Rows, each added to the one that is there.
+    """Rows, each added to the one that is there: as parameters of one statement."""
+    session.connection().execute(adding(session.get_bind().dialect.name), rows)
 
-    As parameters of one statement, which is compiled once: a statement with the rows in it would be
-    compiled for every block.
-    """
-    new = insert(session, Counter)
-    added = new.on_conflict_do_update(
+
+@cache
+def adding(dialect: str) -> Executable:
+    """That statement, built once a process."""
+    new = insert_on(dialect, Counter)
+    return new.on_conflict_do_update(
         index_elements=["name", "label", "shard"],
         set_={"value": Counter.value + new.excluded.value},
     )
-    session.connection().execute(added, rows)
 
 
 def fold(session: Session) -> None:
