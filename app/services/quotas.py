@@ -12,6 +12,8 @@ from app.tables import HELD, Checkpoint, Dataset, Job, JobState, ModelVersion, T
 
 KEPT = (Dataset, Checkpoint, ModelVersion)
 """What has a size."""
+SIZES = [select(func.coalesce(func.sum(table.size), 0)).scalar_subquery() for table in KEPT]
+STORED = select(SIZES[0] + SIZES[1] + SIZES[2])
 
 
 class Beyond(Exception):
@@ -60,8 +62,7 @@ def waiting(session: Session) -> int:
 
 def stored(session: Session) -> int:
     """Bytes kept for the session's tenant."""
-    sums = (session.scalar(select(func.coalesce(func.sum(t.size), 0))) for t in KEPT)
-    return sum(int(size or 0) for size in sums)
+    return int(session.scalar(STORED) or 0)
 
 
 def held(session: Session, tenant_id: str) -> int:
