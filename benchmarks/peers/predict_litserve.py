@@ -4,10 +4,10 @@
 
 One API process and one inference process, which is how LitServe is built (a third holds its
 queues); they have all cores, where ours has one. ``decode_request`` and ``encode_response`` do as
-little as they can, the batch is one tensor and one pass. Of all options that were tried at 32
-connections these were the fastest, or as fast: batches of 32, a timeout of 1 to 5 ms (0 makes it
-spin and halves the rate), ZeroMQ for the answers. All of them lay between 1 130 and 1 410 requests
-a second; moving a request between processes is what takes the time.
+little as they can, the batch is one tensor and one pass. Of the options that were tried at 32
+connections, one run each, none was faster by more than runs differ: batches of 32 or 16, a timeout
+of 1 to 5 ms (0 makes it spin and halves the rate), ZeroMQ for the answers. Moving a request between
+processes is what takes the time.
 """
 
 import sys
