@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +21,11 @@ def files(storage: Storage) -> list[Path]:
     return [path for path in storage.root.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("content", [b"", b"weights", os.urandom(3_000_000)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"weights", random.Random(0).randbytes(3_000_000)],
+    ids=lambda content: f"{len(content)} bytes",
+)
 def test_what_is_stored_comes_back(content: bytes, storage: Storage) -> None:
     stored = storage.put("ckpt", content)
     assert stored.size == len(content)
