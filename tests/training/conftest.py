@@ -8,11 +8,12 @@ import torch
 from training import numerics
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def configured() -> Iterator[None]:
     numerics.configure()
     yield
-    # It would outlive these tests, and hypothesis refuses floats where denormals are flushed.
+    # Hypothesis refuses floats where denormals are flushed. Module by module: a folder that is no
+    # package has no end before the session's.
     torch.set_flush_denormal(False)
 
 
