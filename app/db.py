@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
+    Executable,
     ForeignKey,
     MetaData,
     create_engine,
@@ -192,6 +193,13 @@ def insert_on(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Ins
     if dialect == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+def put(session: Session, how: Callable[[str], Executable], rows: list[dict[str, Any]]) -> None:
+    """Rows as parameters of one statement, which ``how`` makes for a dialect once a process: to
+    make it takes as long as to execute it."""
+    if rows:
+        session.connection().execute(how(session.get_bind().dialect.name), rows)
 
 
 def after_commit(session: Session, call: Callable[[], object]) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from app.db import put
 from app.tables import Job
 from worker.series import Series
-from worker.transaction import adding, put, replacing
+from worker.transaction import adding, replacing
 
 Floats = NDArray[np.float32]
 

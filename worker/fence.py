@@ -22,6 +22,13 @@ def held(table: type[Job] | type[Task]) -> ColumnElement[bool]:
     return table.state.in_(HELD if table is Job else (TaskState.RUNNING,))
 
 
+def ours(
+    table: type[Job] | type[Task], row_id: ColumnElement[str] | str, fence: ColumnElement[int] | int
+) -> list[ColumnElement[bool]]:
+    """The row, if whoever was given this fence still has it."""
+    return [table.id == row_id, table.fence == fence, held(table)]
+
+
 class Intervened(Exception):
     """The course of the job was changed: what was computed beyond was not written and is dropped.
     What follows begins at the last durable block."""
@@ -77,7 +84,7 @@ def renewal(
         name: clock(bindparam(f"new_{name}")) if name in moments else bindparam(f"new_{name}")
         for name in names
     }
-    mine = [table.id == bindparam("mine"), table.fence == bindparam("fenced"), held(table)]
+    mine = ours(table, bindparam("mine"), bindparam("fenced"))
     if known:
         mine.append(Job.interventions == bindparam("course"))
     rows = table.__table__
@@ -108,7 +115,7 @@ def write(session: Session, claimed: Job | Task, course: int | None = None, **va
     state: str | None = session.connection().execute(statement, given).scalar()
     if state is not None:
         return state
-    mine = [table.id == claimed.id, table.fence == claimed.fence, held(table)]
+    mine = ours(table, claimed.id, claimed.fence)
     if course is not None and session.scalar(select(table.id).where(*mine)):
         raise Intervened
     refused = {(counters.REFUSED, table.__name__.lower()): 1}

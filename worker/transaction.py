@@ -4,7 +4,7 @@ It begins with the fence of every job: nothing is written of one that is not our
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Executable
 from sqlalchemy.orm import Session
 
-from app.db import insert, insert_on
+from app.db import insert, insert_on, put
 from app.services import counters, events
 from app.services.control import moved
 from app.services.models import add_version
@@ -84,13 +84,6 @@ def end(session: Session, prepared: Prepared, over: End, state: str) -> None:
         version = add_version(session, job, prepared.model)
         left = {"model": {"name": job.name, "version": version.version, "id": version.id}}
     moved(session, job, state, over.arrow, over.reason, **over.values, **left)
-
-
-def put(session: Session, how: Callable[[str], Executable], rows: list[dict[str, Any]]) -> None:
-    """Rows of a table, by a statement that was built once a process: that takes as long as to
-    execute it."""
-    if rows:
-        session.connection().execute(how(session.get_bind().dialect.name), rows)
 
 
 @cache

@@ -5,12 +5,12 @@ What was rolled back has not been counted, and nothing that was counted is lost 
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Executable, delete, func, select
 from sqlalchemy.orm import Session
 
-from app.db import insert_on
+from app.db import insert_on, put
 from app.tables import Counter, Worker
 
 
@@ -74,18 +74,12 @@ def add(session: Session, counts: Counts, shard: str = "") -> None:
         if by
     ]
     assert all(label in kind.values for kind, label in counts), "a label outside its closed set"
-    if rows:
-        put(session, rows)
-
-
-def put(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Rows, each added to the one that is there: as parameters of one statement."""
-    session.connection().execute(adding(session.get_bind().dialect.name), rows)
+    put(session, adding, rows)
 
 
 @cache
 def adding(dialect: str) -> Executable:
-    """That statement, built once a process."""
+    """Rows, each added to the one that is there."""
     new = insert_on(dialect, Counter)
     return new.on_conflict_do_update(
         index_elements=["name", "label", "shard"],
@@ -110,8 +104,7 @@ def fold(session: Session) -> None:
         {"name": name, "label": label, "shard": "", "value": value}
         for (name, label), value in sorted(sums.items())
     ]
-    if rows:
-        put(session, rows)
+    put(session, adding, rows)
 
 
 def read(session: Session) -> dict[tuple[str, str], int]:

@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Row, update
 from sqlalchemy.orm import Session
 
 from app.ids import new_id
 from app.tables import TERMINAL, Event, Job
+
+Raised = Row[str, str, int, int]
+"""Of a job's row: id, tenant, count of entries, iteration."""
 
 
 def record(session: Session, job_id: str, type_: str, data: dict[str, Any]) -> None:
@@ -14,14 +17,14 @@ def record(session: Session, job_id: str, type_: str, data: dict[str, Any]) -> N
 
     The row of the job is locked by this, so the entries of a job get ascending numbers.
     """
-    job = session.scalars(
+    raised = (
         update(Job)
         .where(Job.id == job_id)
         .values(events=Job.events + 1)
-        .returning(Job)
-        .execution_options(populate_existing=True)
-    ).one()
-    session.add(entry(job, type_, data))
+        .returning(Job.id, Job.tenant_id, Job.events, Job.iteration)
+        .execution_options(synchronize_session=False)
+    )
+    session.add(entry(session.execute(raised).one(), type_, data))
 
 
 def first(job: Job, type_: str, data: dict[str, Any]) -> Event:
@@ -30,7 +33,7 @@ def first(job: Job, type_: str, data: dict[str, Any]) -> Event:
     return entry(job, type_, data)
 
 
-def entry(job: Job, type_: str, data: dict[str, Any], *, last: bool = False) -> Event:
+def entry(job: Job | Raised, type_: str, data: dict[str, Any], *, last: bool = False) -> Event:
     """The entry that ``job.events`` was raised for, to be added in the same transaction. ``last``:
     the job ended here; what was measured after its last update stands before this entry."""
     iteration = job.iteration or 0

@@ -10,7 +10,9 @@ from sqlalchemy import update
 from app.db import Database
 from app.services import control
 from app.tables import Job, JobState
+from tests.faults.switches.sitecustomize import no_fence
 from tests.worker.conftest import MakeJob
+from worker import fence
 from worker.child import Child
 from worker.claims import claim_next
 from worker.fence import Lost, write
@@ -68,6 +70,27 @@ def test_a_write_under_an_old_fence_changes_nothing(
     with pytest.raises(Lost), rows.session() as session:
         write(session, claimed, iteration=7)
     assert job_row(job_id).iteration == 0
+
+
+def test_without_its_predicate_a_write_under_an_old_fence_takes_effect(
+    child: Child,
+    rows: Database,
+    make_job: MakeJob,
+    job_row: ReadJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So the switch by which the harness shows that it notices still turns."""
+    monkeypatch.setattr(fence, "ours", fence.ours)  # it comes back
+    monkeypatch.setattr(fence, "renewal", fence.renewal.__wrapped__)  # and nothing is kept
+    no_fence(fence)
+    job_id = make_job()
+    claimed = claim_next(child)
+    assert claimed is not None
+    with rows.session() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(fence=Job.fence + 1))
+    with rows.session() as session:
+        write(session, claimed, claimed.interventions, iteration=7)
+    assert job_row(job_id).iteration == 7
 
 
 def test_a_cancelled_job_refuses_its_worker(
