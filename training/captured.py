@@ -41,9 +41,9 @@ class Captured:
         self.numerics = numerics
         self.length = length
         self.state = state.copied()
-        self.table = blank(batch, length)
+        self.table = batch.each(lambda tensor: tensor.new_zeros(length, *tensor.shape))
         self.at = torch.zeros(1, dtype=torch.int64, device=numerics.device)
-        _, loss = iterate(state, row(self.table, self.at))
+        _, loss = iterate(state, self.row())
         self.losses = numerics.zeros(self.length, *loss.shape)
         self.behind = deque[torch.cuda.Event]()
         several = min(UNROLLED, self.length)
@@ -55,7 +55,8 @@ class Captured:
         the next run overwrites, and the losses [N, ...], to be had when the device has settled."""
         if state is not self.state:
             self.state.overwrite(state)
-        count = overwrite(self.table, table)
+        count = len(table.hyper)
+        self.table.each(lambda place: place[:count]).overwrite(table)
         self.at.zero_()
         done = 0
         for size in launches(count, max(self.launch)):
@@ -68,10 +69,14 @@ class Captured:
 
     def iteration(self) -> None:
         """One update, all of it on the device: its number too."""
-        state, loss = self.iterate(self.state, row(self.table, self.at))
+        state, loss = self.iterate(self.state, self.row())
         self.state.overwrite(state)
         self.losses.index_copy_(0, self.at, loss.unsqueeze(0))
         self.at += 1
+
+    def row(self) -> Batch:
+        """That of the present iteration, whose number the device reads there."""
+        return self.table.each(lambda tensor: tensor.index_select(0, self.at).squeeze(0))
 
     def recorded(self, count: int) -> Callable[[], None]:
         """So many updates as one launch; without CUDA that is to make them."""
@@ -108,41 +113,3 @@ class Captured:
 def launches(count: int, several: int) -> Iterator[int]:
     """How ``count`` updates are made: ``several`` at a time, then one by one."""
     yield from [several] * (count // several) + [1] * (count % several)
-
-
-def row(table: Batch, at: Tensor) -> Batch:
-    """The row that the index ``at`` [1] names, as the device reads it there."""
-
-    def chosen(tensor: Tensor) -> Tensor:
-        return tensor.index_select(0, at).squeeze(0)
-
-    rows = None if table.rows is None else chosen(table.rows)
-    noise = {path: chosen(mask) for path, mask in table.noise.items()}
-    return Batch(rows, chosen(table.hyper), noise)
-
-
-def first(table: Batch) -> Batch:
-    """The first row."""
-    rows = None if table.rows is None else table.rows[0]
-    return Batch(rows, table.hyper[0], {path: mask[0] for path, mask in table.noise.items()})
-
-
-def blank(batch: Batch, length: int) -> Batch:
-    """Room for so many."""
-
-    def room(tensor: Tensor) -> Tensor:
-        return tensor.new_zeros(length, *tensor.shape)
-
-    rows = None if batch.rows is None else room(batch.rows)
-    return Batch(rows, room(batch.hyper), {path: room(mask) for path, mask in batch.noise.items()})
-
-
-def overwrite(place: Batch, table: Batch) -> int:
-    """Writes a table over the first rows of another; how many these are."""
-    count = len(table.hyper)
-    place.hyper[:count].copy_(table.hyper)
-    if place.rows is not None and table.rows is not None:
-        place.rows[:count].copy_(table.rows)
-    for path, mask in place.noise.items():
-        mask[:count].copy_(table.noise[path])
-    return count

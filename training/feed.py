@@ -1,5 +1,6 @@
 """What iteration n is given, as a function of n alone."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,19 @@ class Batch(NamedTuple):
     rows: Tensor | None
     hyper: Tensor
     noise: Tensors
+
+    def each(self, of: Callable[[Tensor], Tensor]) -> "Batch":
+        """Something of every tensor."""
+        rows = None if self.rows is None else of(self.rows)
+        return Batch(rows, of(self.hyper), {path: of(mask) for path, mask in self.noise.items()})
+
+    def overwrite(self, other: "Batch") -> None:
+        """Takes the content of another, in the memory that is there."""
+        if self.rows is not None and other.rows is not None:
+            self.rows.copy_(other.rows)
+        self.hyper.copy_(other.hyper)
+        for path, mask in self.noise.items():
+            mask.copy_(other.noise[path])
 
 
 class Feed:

@@ -118,11 +118,7 @@ class Fused(Group):
             return self.update(state, batch)
         if state is not self.memory:
             self.memory.overwrite(state)
-        self.place.hyper.copy_(batch.hyper)
-        if self.place.rows is not None and batch.rows is not None:
-            self.place.rows.copy_(batch.rows)
-        for path, mask in batch.noise.items():
-            self.place.noise[path].copy_(mask)
+        self.place.overwrite(batch)
         self.program()
         return self.memory, self.program.outputs[-1]
 
@@ -163,7 +159,7 @@ class Fused(Group):
     @cached_property
     def key(self) -> tuple[Any, ...]:
         """What a graph depends on; it serves any number of jobs."""
-        numerics = self.lead.numerics
+        numerics = self.numerics
         shapes = tuple(tuple(tensor.shape) for tensor in self.data)
         return work(self.lead.plan), shapes, numerics.dtype, numerics.device.type
 
@@ -171,15 +167,11 @@ class Fused(Group):
         return self if self.jobs == [job] else Fused([job])
 
     @property
-    def runner(self) -> RunnerName:
-        if self.captured is not None:
-            return "captured"
+    def launched_by(self) -> RunnerName:
         return "eager" if self.program is None else "traced"
 
-    def trace(self, starts: Sequence[Checkpoint]) -> None:
-        if self.numerics.device.type == "cuda":
-            self.capture(starts)
-        elif self.small:
+    def flatten(self, starts: Sequence[Checkpoint]) -> None:
+        if self.small:
             self.planned()
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from training.blocks import Block, Checkpoint, Evaluation
-from training.captured import Captured, first
+from training.captured import Captured
 from training.feed import Batch
 from training.job import Again, Training
 from training.runners import RunnerName, Traced
@@ -156,17 +156,29 @@ class Group(ABC):
 
     @property
     @abstractmethod
-    def runner(self) -> RunnerName:
-        """What runs the step now."""
+    def launched_by(self) -> RunnerName:
+        """What runs the step while nothing is captured."""
 
     @abstractmethod
+    def flatten(self, starts: Sequence[Checkpoint]) -> None:
+        """Swaps the eager runner for the traced one."""
+
+    @property
+    def runner(self) -> RunnerName:
+        """What runs the step now."""
+        return self.launched_by if self.captured is None else "captured"
+
     def trace(self, starts: Sequence[Checkpoint]) -> None:
         """Swaps the eager runner for a faster one; equal to the bit, so at any time."""
+        if self.numerics.device.type == "cuda":
+            self.capture(starts)
+        else:
+            self.flatten(starts)
 
     def capture(self, starts: Sequence[Checkpoint]) -> None:
         """The same on CUDA. What cannot be recorded there stays eager."""
         state, at = self.begin([start.state for start in starts]), [s.iteration for s in starts]
-        batch = first(self.table(at, 1))
+        batch = self.table(at, 1).each(lambda tensor: tensor[0])
         drawn = sum(mask.numel() for mask in batch.noise.values())
         length = min(self.jobs[0].feed.length, max(1, DRAWN // max(1, drawn)))
         try:
@@ -223,12 +235,10 @@ class Alone(Group):
         return self
 
     @property
-    def runner(self) -> RunnerName:
-        return "captured" if self.captured is not None else self.jobs[0].run.name
+    def launched_by(self) -> RunnerName:
+        return self.jobs[0].run.name
 
-    def trace(self, starts: Sequence[Checkpoint]) -> None:
+    def flatten(self, starts: Sequence[Checkpoint]) -> None:
         (job,), (start,) = self.jobs, starts
-        if self.numerics.device.type == "cuda":
-            self.capture(starts)
-        else:  # the checkpoint only shows the graph the shapes
-            job.run = Traced(job.step, start.state, job.feed(start.iteration))
+        # The checkpoint only shows the graph the shapes.
+        job.run = Traced(job.step, start.state, job.feed(start.iteration))
