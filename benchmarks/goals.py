@@ -137,6 +137,11 @@ def measure(one: Goal, seen: Callable[[Round], None] = lambda _: None) -> Measur
     return Measured(one, found)
 
 
+def agree(ours: float, theirs: float, part: float, least: float = 0.0) -> None:
+    """Both sides have learned the same: their losses differ by that part at most, or ``least``."""
+    assert abs(ours - theirs) < max(part * theirs, least), (ours, theirs)
+
+
 Side = Callable[[], float]
 """Does the work once and says how many seconds it took."""
 

@@ -10,109 +10,92 @@ against the same network as plain PyTorch writes it, in channels-last memory; wi
 and its schedule, which neither side has. The losses at the end of both sides must agree.
 """
 
+import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.goals import Missing, Round, goal, in_turn, timed
+from benchmarks.engine import (
+    EQUAL,
+    LAST,
+    LEAST,
+    MLP,
+    Batches,
+    mlp_by_hand,
+    prepared,
+    resident,
+    trained,
+)
+from benchmarks.goals import Missing, Round, agree, goal, in_turn, timed
 from fallline import Client
 from fallline.embedded import Embedded
-from training import numerics
-from training.check import UNLIMITED, check
-from training.data import Data, load
+from training.data import Data
 from training.numerics import Numerics
 from training.plan import Plan
-from training.run import train
 
-JOBS, ITERATIONS, TINY_BATCH = 128, 2000, 64
+Device = Literal["cpu", "cuda"]
+JOBS, SMOOTHING = 128, 0.2
 TINY: dict[str, Any] = {
     "dataset": "digits",
-    "model": [
-        {"type": "linear", "out_features": 128},
-        "relu",
-        {"type": "linear", "out_features": 10},
-    ],
+    "model": MLP,
     "loss": "cross_entropy",
     "optimizer": {"type": "adam", "lr": 1e-3},
-    "batch_size": TINY_BATCH,
-    "iterations": ITERATIONS,
+    "batch_size": 64,
+    "iterations": 2000,
 }
-LAST, EQUAL = 100, 0.25
-"""Iterations over which losses are compared, and the part by which their means may differ."""
 
 
-def device() -> torch.device:
-    """The GPU; ``Missing`` without."""
+def gpu() -> Device:
+    """The device; ``Missing`` without."""
     if not torch.cuda.is_available():
         raise Missing("there is no CUDA device")
-    return torch.device("cuda")
-
-
-def prepared(specification: dict[str, Any], on: torch.device) -> tuple[Plan, Data, Numerics]:
-    """A job made ready."""
-    numerics.configure()
-    plan = check(specification, UNLIMITED)
-    kind: Any = on.type
-    where = Numerics.on(kind, plan.spec.precision)
-    return plan, load(plan, where), where
-
-
-def engine(plan: Plan, data: Data, where: Numerics) -> list[float]:
-    """Our losses."""
-    blocks = [block.losses for block in train(plan, data, where)]
-    return [float(loss) for loss in np.concatenate(blocks)]
+    return "cuda"
 
 
 def by_hand(
-    plan: Plan, data: Data, network: nn.Module, update: torch.optim.Optimizer, *, wide: bool
+    plan: Plan, batches: Batches, network: nn.Module, update: torch.optim.Optimizer
 ) -> list[float]:
-    """The losses of a loop by hand; ``wide``: layers in bfloat16, images in channels-last memory,
-    and one transfer at the end instead of one an iteration."""
-    part, losses = data.parts["train"], list[Any]()
-    criterion = nn.CrossEntropyLoss(label_smoothing=0.2 if wide else 0.0)
-    x = part.x.contiguous(memory_format=torch.channels_last) if wide else part.x
-    while True:
-        order = torch.randperm(len(part.rows), device=part.x.device)
-        for rows in order.split(plan.batch_size):
-            if len(rows) < plan.batch_size:
-                continue
-            update.zero_grad()
-            with torch.autocast(part.x.device.type, torch.bfloat16, enabled=wide):
-                loss = criterion(network(x[rows]), part.y[rows])
-            loss.backward()
-            update.step()
-            losses.append(loss.detach() if wide else loss.item())
-            if len(losses) == plan.iterations:
-                return [float(one) for one in losses]
-
-
-def agree(ours: list[float], theirs: list[float]) -> None:
-    """Both sides have learned the same."""
-    one, other = float(np.mean(ours[-LAST:])), float(np.mean(theirs[-LAST:]))
-    assert abs(one - other) < max(EQUAL * other, 0.1), (one, other)
+    """The losses of a loop by hand; those of layers in bfloat16 are transferred at the end, others
+    one by one."""
+    wide, losses = plan.spec.precision == "bf16", list[Any]()
+    criterion = nn.CrossEntropyLoss(label_smoothing=SMOOTHING if wide else 0.0)
+    for x, y in itertools.islice(batches, plan.iterations):
+        update.zero_grad()
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=wide):
+            loss = criterion(network(x), y)
+        loss.backward()
+        update.step()
+        losses.append(loss.detach() if wide else loss.item())
+    return [float(one) for one in losses]
 
 
 def tiny_by_hand(plan: Plan, data: Data) -> list[float]:
     """One job of G1's other side."""
-    place = data.parts["train"].x.device
-    layers = (nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
-    network = nn.Sequential(*layers).to(place)
+    network = mlp_by_hand().to(data.parts["train"].x.device)
     update = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    return by_hand(plan, data, network, update, wide=False)
+    return by_hand(plan, resident(plan, data), network, update)
+
+
+def last(losses: Sequence[float] | NDArray[np.float32]) -> float:
+    """What a side came to."""
+    return float(np.mean(losses[-LAST:]))
 
 
 @goal("G1", "one tiny MLP, Adam, the engine", against="fused Adam, resident, .item()", least=5.0)
 def one() -> Iterator[Round]:
     """Rounds of 2 000 iterations."""
-    plan, data, where = prepared(TINY, device())
-    agree(engine(plan, data, where), tiny_by_hand(plan, data))
+    on = gpu()
+    plan, data = prepared(on, **TINY)
+    where = Numerics.on(on)
+    agree(last(trained(plan, data, where)), last(tiny_by_hand(plan, data)), EQUAL, LEAST)
     yield from in_turn(
-        timed(lambda: engine(plan, data, where)), timed(lambda: tiny_by_hand(plan, data))
+        timed(lambda: trained(plan, data, where)), timed(lambda: tiny_by_hand(plan, data))
     )
 
 
@@ -124,7 +107,7 @@ def one() -> Iterator[Round]:
 )
 def many() -> Iterator[Round]:
     """Rounds of 128 jobs of ours; theirs are as many times one."""
-    plan, data, _ = prepared(TINY, device())
+    plan, data = prepared(gpu(), **TINY)
     settings = {"FALLLINE_WORKER_PROCESSES": "1"}
     with (
         tempfile.TemporaryDirectory(prefix="fl-bench-") as folder,
@@ -204,30 +187,28 @@ def images(count: int) -> dict[str, Any]:
 )
 def large() -> Iterator[Round]:
     """Rounds of 300 iterations."""
-    yield from against_hand(device(), count=2048, batch=1024, iterations=300)
+    yield from against_hand(gpu(), count=2048, batch=1024, iterations=300)
 
 
-def against_hand(on: torch.device, count: int, batch: int, iterations: int) -> Iterator[Round]:
+def against_hand(on: Device, count: int, batch: int, iterations: int) -> Iterator[Round]:
     """Both sides of G3."""
-    specification = {
-        "dataset": images(count),
-        "model": airbench(),
-        "loss": {"type": "cross_entropy", "label_smoothing": 0.2},
-        "optimizer": {"type": "sgd", "lr": 0.05, "momentum": 0.85, "nesterov": True},
-        "batch_size": batch,
-        "iterations": iterations,
-        "precision": "bf16",
-    }
-    plan, data, where = prepared(specification, on)
-
-    def ours() -> list[float]:
-        return engine(plan, data, where)
+    plan, data = prepared(
+        on,
+        dataset=images(count),
+        model=airbench(),
+        loss={"type": "cross_entropy", "label_smoothing": SMOOTHING},
+        optimizer={"type": "sgd", "lr": 0.05, "momentum": 0.85, "nesterov": True},
+        batch_size=batch,
+        iterations=iterations,
+        precision="bf16",
+    )
+    where = Numerics.on(on, plan.spec.precision)
 
     def theirs() -> list[float]:
         network = airbench_by_hand().to(on)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         update = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.85, nesterov=True)
-        return by_hand(plan, data, network, update, wide=True)
+        return by_hand(plan, resident(plan, data, torch.channels_last), network, update)
 
-    agree(ours(), theirs())
-    yield from in_turn(timed(ours), timed(theirs))
+    agree(last(trained(plan, data, where)), last(theirs()), EQUAL, LEAST)
+    yield from in_turn(timed(lambda: trained(plan, data, where)), timed(theirs))

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.goals import Bound, Round, goal, in_turn
+from benchmarks.goals import Bound, Round, agree, goal, in_turn
 from fallline import Client
 from fallline.embedded import Embedded
 
@@ -63,7 +63,7 @@ def many_jobs() -> Iterator[Round]:
             return seconds
 
         for number, this in enumerate(in_turn(ours, theirs)):
-            agree(found["ours"], found["theirs"])
+            agree(found["ours"], found["theirs"], EQUAL)
             first = cold(Path(folder) / f"home{number}", made)
             figures = {"cold_x": this.theirs / first, "cold_s": first}
             yield Round(this.ours, this.theirs, figures=figures)
@@ -201,8 +201,3 @@ def a_process_a_job(made: Table) -> float:
     with ThreadPoolExecutor(PROCESSES) as pool:
         list(pool.map(one, range(JOBS)))
     return time.perf_counter() - began
-
-
-def agree(ours: float, theirs: float) -> None:
-    """Both sides have learned the same."""
-    assert abs(ours - theirs) < EQUAL * theirs, (ours, theirs)

@@ -1,6 +1,7 @@
 """Jobs for the engine's tests: small ones, made ready and run to their end."""
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,6 +224,28 @@ def stepped(job: Job, seconds: float = 0.0, start: Checkpoint | None = None) -> 
     while blocks[-1].outcome is None:
         blocks += group.blocks([blocks[-1].checkpoint], seconds)
     return gathered(blocks)
+
+
+def side_by_side(
+    jobs: list[Job],
+    seconds: float,
+    prepare: Callable[[Group, Sequence[Checkpoint]], object] | None = None,
+) -> list[Ended]:
+    """The jobs to their ends; each leaves when it ends. ``prepare``: what is done with each group
+    before it computes a block."""
+    blocks: dict[int, list[Block]] = {k: [] for k in range(len(jobs))}
+    members = {k: job.training() for k, job in enumerate(jobs)}
+    now = {k: training.beginning() for k, training in members.items()}
+    while members:
+        group = group_of(list(members.values()))
+        if prepare is not None:
+            prepare(group, list(now.values()))
+        for k, block in zip(list(members), group.blocks(list(now.values()), seconds), strict=True):
+            blocks[k].append(block)
+            now[k] = block.checkpoint
+            if block.outcome is not None:
+                del members[k], now[k]
+    return [gathered(found) for found in blocks.values()]
 
 
 Bits = tuple[bytes, ...]

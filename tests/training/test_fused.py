@@ -9,10 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.specifications import Specification
-from tests.training.engine import OPTIMIZERS, Ended, Job, gathered, ready, regression, table
+from tests.training.engine import (
+    OPTIMIZERS,
+    Ended,
+    Job,
+    gathered,
+    ready,
+    regression,
+    side_by_side,
+    table,
+)
 from training.batched import LAYERS, LOSSES
 from training.blocks import Block, Checkpoint
 from training.company import FUSABLE, apart, company
+from training.group import Group
 from training.job import Training
 from training.run import group_of
 
@@ -21,20 +31,8 @@ LAST = {"type": "linear", "out_features": 2}
 
 
 def together(jobs: list[Job], seconds: float = 0.004, *, traced: bool = True) -> list[Ended]:
-    """The jobs side by side to their ends; each leaves when it ends."""
-    blocks: dict[int, list[Block]] = {k: [] for k in range(len(jobs))}
-    members = {k: job.training() for k, job in enumerate(jobs)}
-    now = {k: training.beginning() for k, training in members.items()}
-    while members:
-        group = group_of(list(members.values()))
-        if traced:
-            group.trace(list(now.values()))
-        for k, block in zip(list(members), group.blocks(list(now.values()), seconds), strict=True):
-            blocks[k].append(block)
-            now[k] = block.checkpoint
-            if block.outcome is not None:
-                del members[k], now[k]
-    return [gathered(found) for found in blocks.values()]
+    """The jobs side by side to their ends, with a trace wherever that is asked for."""
+    return side_by_side(jobs, seconds, Group.trace if traced else None)
 
 
 def alone(job: Job) -> Ended:
