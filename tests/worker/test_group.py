@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from app.db import Database
 from app.ids import new_id
-from app.services import changes, control, metrics
+from app.services import changes, control, counters, metrics
 from app.services.metrics import Selection
 from app.tables import Checkpoint, Event, Job, JobState, ModelVersion, Worker
 from tests.servers import eventually
@@ -107,6 +107,9 @@ def test_a_group_leaves_what_each_would_have_left_alone(
     with rows.session(write=False) as session:
         assert session.scalar(select(func.count()).select_from(ModelVersion)) == 5
         assert session.scalars(select(Job.attempts)).all() == [1] * 5
+        counted, done = counters.read(session), sum(60 + 7 * seed for seed in range(5))
+        assert counted[counters.ITERATIONS.name, "cpu"] == done
+        assert counted[counters.LOSSES.name, "cpu"] == done
     assert not train_next(child)
 
 
@@ -239,6 +242,41 @@ def test_what_is_wrong_with_one_ends_that_one(
         pass
     states = [job_row(job_id).state for job_id in ids]
     assert states == [JobState.SUCCEEDED] * 2 + [JobState.FAILED] + [JobState.SUCCEEDED]
+
+
+def test_what_the_database_refuses_of_one_is_written_of_the_others(
+    child: Child, rows: Database, post: Make, job_row: JobRow
+) -> None:
+    ids = [post(specification(seed)) for seed in range(4)]
+    of_one = f"BEFORE INSERT ON metric_chunks FOR EACH ROW WHEN (NEW.job_id = '{ids[2]}')"
+    if rows.file is None:
+        refuse = f"CREATE TRIGGER refused {of_one} EXECUTE FUNCTION refuse_a_new_state()"
+    else:
+        refuse = f"CREATE TRIGGER refused {of_one} BEGIN SELECT RAISE(ABORT, 'no'); END"
+    with rows.session() as session:
+        session.execute(text(refuse))
+    while train_next(child):
+        pass
+    for seed, job_id in enumerate(ids):
+        job = job_row(job_id)
+        if seed == 2:
+            assert (job.state, job.iteration) == (JobState.FAILED, 0)
+            continue
+        assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+        alone = trained(ready(specification(seed)))
+        assert losses(rows, job).tobytes() == alone.losses.tobytes()
+
+
+def test_who_was_there_when_a_process_died_goes_on_alone(
+    child: Child, post: Make, job_row: JobRow
+) -> None:
+    ids = [post(specification(0), deaths=1), post(specification(1)), post(specification(2))]
+    assert train_next(child)
+    states = [job_row(job_id).state for job_id in ids]
+    assert states == [JobState.SUCCEEDED, JobState.QUEUED, JobState.QUEUED]
+    execution = job_row(ids[0]).execution
+    assert execution is not None
+    assert (execution["class"], execution["group"]) == ("fused", 1)
 
 
 def test_one_that_diverges_ends_alone(child: Child, post: Make, job_row: JobRow) -> None:
