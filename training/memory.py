@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from training.catalog.inits import Normal, Orthogonal
 from training.catalog.layers import Dropout, Residual
 from training.catalog.layers.convolutions import Convolution
 from training.catalog.layers.pools import AdaptiveAvgPool2d, MaxPool1d, MaxPool2d
@@ -24,8 +25,9 @@ PREPARED = 1 << 20
 """Numbers that are prepared at once (``training.data.VALUES``)."""
 CHUNK, MOST_INDICES = 256, 1 << 20
 """Iterations, or rows, whose indices are drawn at once (``training.feed``)."""
-DRAWING = 3
-"""Copies of the numbers of the largest tensor, in float64, while its first values are drawn."""
+DRAWING, BY_PAIRS = 2, 4
+"""Copies of a tensor's numbers, in float64, while its first values are drawn; and of normal ones,
+which are made of two uniform ones each."""
 FIXED = 8_000_000
 """Bytes of a job of no size: graphs, code, the optimizer's numbers."""
 
@@ -96,10 +98,12 @@ def weights(plan: Plan) -> int:
 
 
 def drawing(plan: Plan) -> Memory:
-    """The first values of the largest tensor, beside those that were drawn before it."""
-    largest = max((math.prod(p.shape) for p in plan.parameters.values()), default=0)
-    workspace = DRAWING * WIDE * largest + FIXED
-    return Memory(weights(plan), 0, 0, 0, 0, examples(plan), workspace)
+    """The first values of the tensor that needs the most for them, beside those of the others."""
+    workspace = 0
+    for parameter in plan.parameters.values():
+        copies = BY_PAIRS if isinstance(parameter.init, Normal | Orthogonal) else DRAWING
+        workspace = max(workspace, (copies * WIDE - FLOAT) * math.prod(parameter.shape))
+    return Memory(weights(plan), 0, 0, 0, 0, examples(plan), workspace + FIXED)
 
 
 def states(plan: Plan) -> tuple[int, int]:

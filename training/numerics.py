@@ -19,7 +19,7 @@ from torch import Tensor
 # this when it is first used, which may be before ``configure``.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-ENGINE = 2
+ENGINE = 3
 """Raised whenever the engine gives a job other bits than before, by another order of operations or
 of memory: a job that was begun before then says so."""
 M_MMAP_THRESHOLD = -3

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.catalog import optimizers as words
+from training.kernels import ADAM, root
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -52,12 +53,12 @@ def sgd_hyper(word: words.Sgd, lr_N: Floats, n_N: Counts) -> Numbers:
 def sgd(word: words.Sgd, p_P: Tensor, g_P: Tensor, slots: Slots, h: Hyper) -> tuple[Tensor, Slots]:
     """b ← μb + (1 − τ)g; p ← p − η·b, or with nesterov p ← p − η(g + μb)."""
     if word.weight_decay:
-        g_P = g_P + h["weight_decay"] * p_P
+        g_P = torch.addcmul(g_P, h["weight_decay"], p_P)
     if not word.momentum:
-        return p_P - h["lr"] * g_P, {}
-    b_P = h["momentum"] * slots["momentum_buffer"] + h["fresh"] * g_P
-    direction_P = g_P + h["momentum"] * b_P if word.nesterov else b_P
-    return p_P - h["lr"] * direction_P, {"momentum_buffer": b_P}
+        return torch.addcmul(p_P, h["lr"], g_P, value=-1), {}
+    b_P = torch.addcmul(h["momentum"] * slots["momentum_buffer"], h["fresh"], g_P)
+    direction_P = torch.addcmul(g_P, h["momentum"], b_P) if word.nesterov else b_P
+    return torch.addcmul(p_P, h["lr"], direction_P, value=-1), {"momentum_buffer": b_P}
 
 
 def moments(word: words.NAdam | words.RAdam) -> dict[str, float]:
@@ -92,13 +93,16 @@ def adam(
     if word.weight_decay and isinstance(word, words.AdamW):
         p_P = p_P * h["shrink"]
     elif word.weight_decay:
-        g_P = g_P + h["weight_decay"] * p_P
+        g_P = torch.addcmul(g_P, h["weight_decay"], p_P)
+    numbers = h["step_size"], h["fresh1"], h["fresh2"], h["eps"]
+    if not word.amsgrad:
+        p_P, m_P, v_P = ADAM(p_P, g_P, slots["exp_avg"], slots["exp_avg_sq"], *numbers)
+        return p_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
     m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
     v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
-    kept = {"exp_avg": m_P, "exp_avg_sq": v_P}
-    if word.amsgrad:
-        v_P = kept["max_exp_avg_sq"] = torch.maximum(slots["max_exp_avg_sq"], v_P)
-    return torch.addcdiv(p_P, h["step_size"] * m_P, v_P.sqrt() + h["eps"], value=-1), kept
+    most_P = torch.maximum(slots["max_exp_avg_sq"], v_P)
+    p_P = torch.addcdiv(p_P, h["step_size"] * m_P, root(most_P) + h["eps"], value=-1)
+    return p_P, {"exp_avg": m_P, "exp_avg_sq": v_P, "max_exp_avg_sq": most_P}
 
 
 def rmsprop_slots(word: words.RmsProp) -> dict[str, float]:
@@ -113,7 +117,6 @@ def rmsprop_hyper(word: words.RmsProp, lr_N: Floats, n_N: Counts) -> Numbers:
     """The same at every iteration, but for the rate."""
     return {
         "lr": lr_N,
-        "alpha": word.alpha,
         "fresh": 1.0 - word.alpha,
         "eps": word.eps,
         "momentum": word.momentum,
@@ -126,18 +129,18 @@ def rmsprop(
 ) -> tuple[Tensor, Slots]:
     """v ← αv + (1 − α)g²; d = g / (√v + ε), centered: g / (√(v − ḡ²) + ε); b ← μb + d."""
     if word.weight_decay:
-        g_P = g_P + h["weight_decay"] * p_P
-    v_P = h["alpha"] * slots["square_avg"] + h["fresh"] * g_P * g_P
+        g_P = torch.addcmul(g_P, h["weight_decay"], p_P)
+    v_P = torch.lerp(slots["square_avg"], g_P * g_P, h["fresh"])
     kept = {"square_avg": v_P}
     if word.centered:
         mean_P = kept["grad_avg"] = torch.lerp(slots["grad_avg"], g_P, h["fresh"])
         # Of a gradient that never changes the variance is 0, and rounded it may fall below.
         v_P = (v_P - mean_P * mean_P).clamp(min=0.0)
-    direction_P = g_P / (v_P.sqrt() + h["eps"])
+    direction_P = g_P / (root(v_P) + h["eps"])
     if word.momentum:
-        direction_P = h["momentum"] * slots["momentum_buffer"] + direction_P
+        direction_P = torch.addcmul(direction_P, h["momentum"], slots["momentum_buffer"])
         kept["momentum_buffer"] = direction_P
-    return p_P - h["lr"] * direction_P, kept
+    return torch.addcmul(p_P, h["lr"], direction_P, value=-1), kept
 
 
 def adagrad_slots(word: words.Adagrad) -> dict[str, float]:
@@ -159,9 +162,10 @@ def adagrad(
 ) -> tuple[Tensor, Slots]:
     """s ← s + g²; p ← p − η·g / (√s + ε)."""
     if word.weight_decay:
-        g_P = g_P + h["weight_decay"] * p_P
-    s_P = slots["sum"] + g_P * g_P
-    return p_P - h["lr"] * g_P / (s_P.sqrt() + h["eps"]), {"sum": s_P}
+        g_P = torch.addcmul(g_P, h["weight_decay"], p_P)
+    s_P = torch.addcmul(slots["sum"], g_P, g_P)
+    updated_P = torch.addcdiv(p_P, h["lr"] * g_P, root(s_P) + h["eps"], value=-1)
+    return updated_P, {"sum": s_P}
 
 
 STEPS = 2500
@@ -210,8 +214,8 @@ def nadam(
     p_P, g_P = decayed(word, p_P, g_P, h)
     m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
     v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
-    direction_P = h["of_gradient"] * g_P + h["of_moment"] * m_P
-    updated_P = torch.addcdiv(p_P, direction_P, v_P.sqrt() + h["eps"], value=-1)
+    direction_P = torch.addcmul(h["of_gradient"] * g_P, h["of_moment"], m_P)
+    updated_P = torch.addcdiv(p_P, direction_P, root(v_P) + h["eps"], value=-1)
     return updated_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
 
 
@@ -223,7 +227,7 @@ def decayed(
         return p_P, g_P
     if word.decoupled_weight_decay:
         return p_P * h["shrink"], g_P
-    return p_P, g_P + h["weight_decay"] * p_P
+    return p_P, torch.addcmul(g_P, h["weight_decay"], p_P)
 
 
 def radam_hyper(word: words.RAdam, lr_N: Floats, n_N: Counts) -> Numbers:
@@ -256,10 +260,11 @@ def radam(
     p_P, g_P = decayed(word, p_P, g_P, h)
     m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
     v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
-    adapted_P = h["rectified"] / (v_P.sqrt() + h["eps"])
+    adapted_P = h["rectified"] / (root(v_P) + h["eps"])
     # One graph serves every iteration, so the choice is made in it.
     adapted_P = torch.where(h["rectified"] > 0, adapted_P, torch.ones_like(adapted_P))
-    return p_P - h["step_size"] * m_P * adapted_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
+    updated_P = torch.addcmul(p_P, h["step_size"] * m_P, adapted_P, value=-1)
+    return updated_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
 
 
 def lion_slots(word: words.Lion) -> dict[str, float]:
@@ -286,7 +291,7 @@ def lion(
     m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh2"])
     if word.weight_decay:
         p_P = p_P * h["shrink"]
-    return p_P - h["lr"] * direction_P, {"exp_avg": m_P}
+    return torch.addcmul(p_P, h["lr"], direction_P, value=-1), {"exp_avg": m_P}
 
 
 RULES: dict[str, Rule] = {

@@ -16,9 +16,25 @@ from torch._ops import OpOverload
 from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
+from training.kernels import ADAM, adam_into
+
 MADE = frozenset({"ones_like", "zeros_like", "full_like", "new_zeros", "new_ones", "new_full"})
 """Operations whose result depends on the shape of their input alone."""
-POINTWISE = frozenset({"add", "sub", "mul", "div", "sqrt", "lerp", "maximum", "addcmul", "addcdiv"})
+POINTWISE = frozenset(
+    {
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "rsqrt",
+        "reciprocal",
+        "lerp",
+        "maximum",
+        "addcmul",
+        "addcdiv",
+        "adam",
+    }
+)
 """Operations that may write over an input of the same shape."""
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -95,8 +111,8 @@ class Program:
                 continue
             found = self.shapes[node]
             homes = []
-            for like in tensors(found):
-                home = self.home(node)
+            for i, like in enumerate(tensors(found)):
+                home = self.home(node, result(node, i))
                 if home is None:
                     memory = self.memory(like)
                     held.append((self.last[node], memory))
@@ -113,9 +129,9 @@ class Program:
             if here is not there:
                 self.calls.append((torch.ops.aten.copy_.default, (there, here), {}))
 
-    def home(self, node: Node) -> Tensor | None:
+    def home(self, node: Node, result: Node | None) -> Tensor | None:
         """Where a result is carried to, if it can be written there while it is computed."""
-        holder = self.carried.get(node)
+        holder = None if result is None else self.carried.get(result)
         if holder is None or name(node.target) not in POINTWISE:
             return None
         if self.last.get(holder, -1) > self.order[node]:
@@ -142,6 +158,12 @@ def tensors(value: Any) -> list[Tensor]:
     return [part for part in found if isinstance(part, Tensor)]
 
 
+def result(node: Node, i: int) -> Node | None:
+    """Result ``i`` of a kernel: where there are several each is taken out by a node of its own."""
+    out = [user for user in node.users if user.target is operator.getitem]
+    return next((user for user in out if user.args[1] == i), None) if out else node
+
+
 def shares(node: Node) -> bool:
     """Whether a result lies in the memory of the first operand."""
     if not isinstance(node.target, OpOverload):
@@ -154,6 +176,8 @@ def shares(node: Node) -> bool:
 
 def call(target: Any, arguments: Any, named: Any, homes: list[Tensor]) -> Call:
     """A kernel that writes into ``homes``; one that can only return has its result copied."""
+    if target is ADAM:
+        return adam_into(arguments[:4], arguments[4:], homes), (), {}
     found = into(target)
     if found is not None:
         kernel, places = found

@@ -49,6 +49,7 @@ def table(rows: int, features: int) -> dict[str, Any]:
 
 HEAVY: dict[str, Specification] = {
     "parameters, sgd": job(dense(4000), "relu", dense(4000), "relu", OUT),
+    "normal first values": job(dense(3000), {**dense(3000), "init": "kaiming_normal"}, OUT),
     "parameters, adam": job(
         dense(3000), "relu", dense(3000), "tanh", OUT, optimizer={"type": "adam", "lr": 1e-4}
     ),

@@ -52,7 +52,7 @@ class Sgd(OptimizerWord):
 
     @property
     def temporaries(self) -> int:
-        return 1 + (self.weight_decay > 0)
+        return (self.weight_decay > 0) + self.nesterov
 
 
 class AdamWord(OptimizerWord):
@@ -101,7 +101,7 @@ class RmsProp(OptimizerWord):
 
     @property
     def temporaries(self) -> int:
-        return 2 + self.centered
+        return 1 + (self.weight_decay > 0)
 
 
 class Adagrad(OptimizerWord):
