@@ -24,6 +24,10 @@ from training.losses import LossWeights
 
 ROW = 64
 """A row of numbers is padded to a multiple of so many: whole vectors, whatever their width."""
+MANY = 64
+"""Numbers an example from which on kernels that go along them are fast."""
+VECTOR = 16
+"""Fewer numbers are, if they are a multiple of so many, for products."""
 
 
 def product(a_KMD: Tensor, b_KDN: Tensor) -> Tensor:
@@ -46,7 +50,15 @@ class Affine(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """One product a job."""
+        """One product a job; few outputs are computed as [K, G, B], for vectors of examples."""
+        if (
+            weight.shape[1] < MANY
+            and weight.shape[1] % VECTOR
+            and 1 not in (x.shape[1], weight.shape[1])
+        ):
+            if bias is None:
+                return torch.bmm(weight, x.mT).mT
+            return torch.baddbmm(bias.unsqueeze(2), weight, x.mT).mT
         if bias is None:
             return product(x, weight.mT)
         if 1 in (x.shape[1], weight.shape[1]):
@@ -99,11 +111,21 @@ def elementwise(function: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Ten
     return layer
 
 
-def probabilities(
-    function: Callable[[Tensor, int], Tensor],
-) -> Callable[[Any, Tensor, Own], Tensor]:
+Along = Callable[[Tensor, int], Tensor]
+
+
+def along(function: Along, x: Tensor, axis: int) -> Tensor:
+    """``softmax`` or ``log_softmax`` along an axis. Along a short last one torch goes number by
+    number, so that axis changes places with the one before it: up to ten times as fast."""
+    axis %= x.dim()
+    if axis < 2 or axis != x.dim() - 1 or x.shape[-1] >= MANY:
+        return function(x, axis)
+    return function(x.mT.contiguous(), axis - 1).mT
+
+
+def probabilities(function: Along) -> Callable[[Any, Tensor, Own], Tensor]:
     """A layer along one axis; those of the specification begin at the batch."""
-    return lambda word, x, own: function(x, word.dim + 1 if word.dim >= 0 else word.dim)
+    return lambda word, x, own: along(function, x, word.dim + 1 if word.dim >= 0 else word.dim)
 
 
 def relu(word: activations.Relu, x: Tensor, own: Own) -> Tensor:
@@ -140,16 +162,16 @@ def nll(
     logarithms_KBC: Tensor, target_KB: Tensor, weight_C: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """−output of the true class [K], and what its examples weigh [K, B]."""
-    flat = functional.nll_loss(logarithms_KBC.flatten(0, 1), target_KB.flatten(), reduction="none")
+    of_each_KB = functional.nll_loss(logarithms_KBC.mT, target_KB, reduction="none")
     weights_KB = None if weight_C is None else weight_C[target_KB]
-    return weighted(flat.view(target_KB.shape), weights_KB), weights_KB
+    return weighted(of_each_KB, weights_KB), weights_KB
 
 
 def cross_entropy(
     word: loss_words.CrossEntropy, logits_KBC: Tensor, target_KB: Tensor, weights: LossWeights
 ) -> Tensor:
     """As ``torch.nn.functional.cross_entropy``, a job at a time."""
-    logarithms_KBC, weight_C = logits_KBC.log_softmax(-1), weights.get("class")
+    logarithms_KBC, weight_C = along(torch.log_softmax, logits_KBC, -1), weights.get("class")
     loss_K, weights_KB = nll(logarithms_KBC, target_KB, weight_C)
     if not word.label_smoothing:
         return loss_K

@@ -19,7 +19,7 @@ from tests.training.engine import (
     side_by_side,
     table,
 )
-from training.batched import LAYERS, LOSSES
+from training.batched import LAYERS, LOSSES, MANY
 from training.blocks import Block, Checkpoint
 from training.company import FUSABLE, apart, company
 from training.group import Group
@@ -40,18 +40,18 @@ def alone(job: Job) -> Ended:
     return together([job], 60.0, traced=False)[0]
 
 
-def data(loss: str, features: int, draw: random.Random) -> Specification:
+def data(loss: str, features: int, classes: int, draw: random.Random) -> Specification:
     """Made-up examples with a target that the loss takes."""
-    rows = draw.choice([37, 40, 53])
+    rows = draw.choice([37, 40, 53]) + 10 * classes
     x = table(rows, features, draw.randrange(1000))
     if loss in {"cross_entropy", "nll_loss"}:
-        return {"x": x, "y": [i % 3 for i in range(rows)]}
+        return {"x": x, "y": [i % classes for i in range(rows)]}
     if loss == "bce_with_logits":
         return {"x": x, "y": [i % 2 for i in range(rows)]}
     return {"x": x, "y": table(rows, 2, draw.randrange(1000))}
 
 
-def network(loss: str, draw: random.Random) -> list[Any]:
+def network(loss: str, classes: int, draw: random.Random) -> list[Any]:
     """A fusable network of odd sizes."""
     layers: list[Any] = []
     for _ in range(draw.randint(1, 3)):
@@ -68,7 +68,7 @@ def network(loss: str, draw: random.Random) -> list[Any]:
         if draw.random() < 0.3:
             inside = [{"type": "linear", "out_features": 7}, draw.choice(ACTIVATIONS)]
             layers.append({"type": "residual", "layers": inside})
-    width = {"cross_entropy": 3, "nll_loss": 3, "bce_with_logits": 1}.get(loss, 2)
+    width = {"cross_entropy": classes, "nll_loss": classes, "bce_with_logits": 1}.get(loss, 2)
     last = ["log_softmax"] if loss == "nll_loss" else []
     return [*layers, {"type": "linear", "out_features": width}, *last]
 
@@ -76,17 +76,23 @@ def network(loss: str, draw: random.Random) -> list[Any]:
 def signature(seed: int) -> Specification:
     """All in which the members of a group are equal."""
     draw = random.Random(seed)
-    loss = draw.choice(sorted(LOSSES))
+    loss, classes = draw.choice(sorted(LOSSES)), draw.choice([2, 3, 10, MANY + 1])
     word: Specification = {"type": loss}
     if loss == "cross_entropy":
         word |= {"label_smoothing": draw.choice([0.0, 0.1])}
     if loss in {"cross_entropy", "nll_loss"}:
-        word |= draw.choice([{}, {"weight": "balanced"}, {"weight": [0.5, 1.0, 2.0]}])
+        word |= draw.choice(
+            [
+                {},
+                {"weight": "balanced"},
+                {"weight": [0.5, 1.0] * (classes // 2) + [2.0] * (classes % 2)},
+            ]
+        )
     if loss == "bce_with_logits":
         word |= draw.choice([{}, {"pos_weight": 2.5}])
     return regression(
-        dataset=data(loss, draw.choice([1, 2, 3, 7, 16, 20]), draw),
-        model=network(loss, draw),
+        dataset=data(loss, draw.choice([1, 2, 3, 7, 16, 20]), classes, draw),
+        model=network(loss, classes, draw),
         loss=word,
         optimizer=OPTIMIZERS[draw.choice(sorted(OPTIMIZERS))],
         batch_size=draw.choice([1, 3, 7, 16, 32, 33, "full"]),
@@ -155,7 +161,10 @@ def test_every_layer_keeps_a_row_apart_from_its_neighbours(layer: str, size: int
 def test_every_loss_keeps_a_row_apart_from_its_neighbours(loss: str, batch_size: Any) -> None:
     draw = random.Random(loss)
     common = regression(
-        dataset=data(loss, 3, draw), model=network(loss, draw), loss=loss, batch_size=batch_size
+        dataset=data(loss, 3, 3, draw),
+        model=network(loss, 3, draw),
+        loss=loss,
+        batch_size=batch_size,
     )
     jobs = [ready({**common, "seed": k, "iterations": 20 + k}) for k in range(7)]
     ends = together(jobs)
