@@ -44,6 +44,12 @@ def ring(queue: str) -> bool:
     return True
 
 
+def wake(queue: str) -> None:
+    """Rings unless a bell waits already; a bell too many harms nothing."""
+    if bells(queue) == 0:
+        ring(queue)
+
+
 def bells(queue: str) -> int | None:
     """How many bells wait to be heard; ``None`` when the broker does not answer."""
     connection = producer().connection_for_write()

@@ -20,6 +20,7 @@ from app.services.counters import DROPPED
 from app.tables import Worker
 from tests.servers import Redis, eventually
 from tests.service import Service, bell
+from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
 from worker.child import Child
 from worker.consumer import Listener, heard
@@ -141,6 +142,19 @@ def test_what_is_thrown_away_is_counted_and_ends_no_process(
     name = f'fallline_{DROPPED.name}_total{{pool="training"}} 4.0'
     eventually(lambda: name in service.http.get("/metrics").text, "four are counted", within=30)
     assert {process.pid for process in service.tree()} == before
+
+
+def test_the_one_bell_of_a_batch_wakes_every_process(own_service: Callable[..., Service]) -> None:
+    service = own_service(worker_processes=2, sweep_seconds=1000)
+    long = {**ONE_WEIGHT, "iterations": 10_000_000, "fuse": "never"}
+    answer = service.http.post("/v1/jobs/batch", json={"jobs": [long, long]})
+    ids = {job["id"] for job in answer.raise_for_status().json()["data"]}
+
+    def running() -> set[str]:
+        rows = service.http.get("/v1/jobs", params={"state": "running"}).json()["data"]
+        return {row["id"] for row in rows}
+
+    eventually(lambda: running() == ids, "both are trained at once", within=10)
 
 
 def test_what_is_thrown_away_is_counted_once_however_often_the_database_is_asked(
