@@ -45,7 +45,8 @@ EQUAL = 0.1
     cold_x=Bound(least=4.0),
 )
 def many_jobs() -> Iterator[Round]:
-    """Rounds of 32 jobs; a service a round that has never seen such jobs says ``cold_x``."""
+    """Rounds of 32 jobs; a service a round that has never seen such jobs says ``cold_x``;
+    ``batch_x``: the same, warm, sent as one batch."""
     with tempfile.TemporaryDirectory(prefix="fl-bench-") as folder, ExitStack() as stack:
         made = Table(Path(folder))
         client = stack.enter_context(service(Path(folder) / "home"))
@@ -65,7 +66,9 @@ def many_jobs() -> Iterator[Round]:
         for number, this in enumerate(in_turn(ours, theirs)):
             agree(found["ours"], found["theirs"], EQUAL)
             first = cold(Path(folder) / f"home{number}", made)
+            at_once, _ = through_the_service(client, dataset, batch=True)
             figures = {"cold_x": this.theirs / first, "cold_s": first}
+            figures |= {"batch_x": this.theirs / at_once, "batch_s": at_once}
             yield Round(this.ours, this.theirs, figures=figures)
 
 
@@ -122,10 +125,16 @@ def service(home: Path) -> Iterator[Client]:
         yield client
 
 
-def through_the_service(client: Client, dataset: str) -> tuple[float, float]:
-    """Seconds, and the mean of the last losses."""
+def through_the_service(
+    client: Client, dataset: str, *, batch: bool = False
+) -> tuple[float, float]:
+    """Seconds, and the mean of the last losses; ``batch``: by one POST."""
+    specifications = [specification(dataset, k) for k in range(JOBS)]
     began = time.perf_counter()
-    jobs = [client.jobs.create(specification(dataset, k)) for k in range(JOBS)]
+    if batch:
+        jobs = list(client.jobs.batch(specifications))
+    else:
+        jobs = [client.jobs.create(one) for one in specifications]
     ended = [job.wait() for job in jobs]
     seconds = time.perf_counter() - began
     assert {job.state for job in ended} == {"succeeded"}

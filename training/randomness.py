@@ -54,7 +54,7 @@ def orthogonal(drawn_RC: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def permutation(n: int, *purpose: int | str, counter: int = 0) -> NDArray[np.int64]:
     """A uniformly random order of 0 … n−1 (ties between 64-bit words do not happen)."""
-    order = np.argsort(words(n, *purpose, counter=counter), kind="stable")
+    order = np.argsort(words(n, *purpose, counter=counter))
     return order.astype(np.int64, copy=False)
 
 
