@@ -25,9 +25,9 @@ from training.losses import LossWeights
 ROW = 64
 """A row of numbers is padded to a multiple of so many: whole vectors, whatever their width."""
 MANY = 64
-"""Numbers an example from which on kernels that go along them are fast."""
-VECTOR = 16
-"""Fewer numbers are, if they are a multiple of so many, for products."""
+"""Numbers an example from which on softmax goes along them fast."""
+FEW = 16
+"""Numbers an example below which a product is faster along the examples."""
 
 
 def product(a_KMD: Tensor, b_KDN: Tensor) -> Tensor:
@@ -50,19 +50,16 @@ class Affine(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """One product a job; few outputs are computed as [K, G, B], for vectors of examples."""
-        if (
-            weight.shape[1] < MANY
-            and weight.shape[1] % VECTOR
-            and 1 not in (x.shape[1], weight.shape[1])
-        ):
+        """One product a job; few outputs lie in memory as [K, G, B]."""
+        if 1 in (x.shape[1], weight.shape[1]):
+            y = product(x, weight.mT)
+            return y if bias is None else y + bias.unsqueeze(1)
+        if weight.shape[1] < FEW:
             if bias is None:
                 return torch.bmm(weight, x.mT).mT
             return torch.baddbmm(bias.unsqueeze(2), weight, x.mT).mT
         if bias is None:
-            return product(x, weight.mT)
-        if 1 in (x.shape[1], weight.shape[1]):
-            return product(x, weight.mT) + bias.unsqueeze(1)
+            return torch.bmm(x, weight.mT)
         return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
     @staticmethod

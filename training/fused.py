@@ -20,6 +20,7 @@ from training.batched import width
 from training.blocks import Checkpoint
 from training.company import work
 from training.feed import Batch
+from training.graphs import for_any
 from training.group import Group
 from training.job import Training
 from training.optimizers import RULES
@@ -32,6 +33,8 @@ SMALL = 2 * 2**20
 notice what it saves."""
 KEPT = 32
 """Graphs that a process keeps, for jobs of a signature that it has seen before."""
+SHOWN = (2, 3, 5)
+"""Numbers of jobs with which a step is traced."""
 GRAPHS: OrderedDict[tuple[Any, ...], Graph] = OrderedDict()
 """By signature and shapes. A graph holds no number of a job: those are its inputs."""
 
@@ -188,18 +191,8 @@ class Fused(Group):
         self.program = Program(GRAPHS[self.key], given, carried)
 
     def traced(self) -> Graph:
-        """The step as a graph for any number of jobs.
-
-        The number it is shown must be the size of nothing else, or they would be taken for equal.
-        """
-        sizes = {size for tensor in self.flat(*self.blank(1)) for size in tensor.shape}
-        shown = next(k for k in range(2, 1000) if k not in sizes)
-        given = self.flat(*self.blank(shown))
-        graph = make_fx(self.step, tracing_mode="symbolic")(*given).graph
-        graph.eliminate_dead_code()
-        for node in graph.nodes:
-            node.meta.clear()  # the tracer's notes are larger than the graph
-        return graph
+        """The step as a graph for any number of jobs."""
+        return for_any({k: make_fx(self.step)(*self.flat(*self.blank(k))).graph for k in SHOWN})
 
     def blank(self, jobs: int) -> tuple[State, Batch]:
         """What an update of so many jobs is given, without content: memory of the group's own."""
