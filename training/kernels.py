@@ -50,7 +50,7 @@ def adam_into(
         (home, there) for home, there in zip(homes, (p, m, v), strict=True) if home is not there
     ]
     rows = [
-        [[row] for row in tensor.reshape(-1, tensor.shape[-1]).unbind()]
+        [[row] for row in tensor.view(-1, tensor.shape[-1]).unbind()]
         for tensor in (homes[0], g, homes[1], homes[2])
     ]
     # After endless steps nothing is left of the bias: it is corrected by step_size and eps.

@@ -6,29 +6,24 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Executable, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from app import queue
-from app.db import after_commit, after_rollback, clock
+from app.db import after_rollback, clock
 from app.services import counters
 from app.tables import HELD, Job, Task, TaskState
 
 Claimed = TypeVar("Claimed", Job, Task)
-Claimable = type[Job] | type[Task]
-
-BELLS: dict[Claimable, str] = {Job: queue.TRAINING, Task: queue.INTERACTIVE}
-"""What wakes a process that could claim of a table."""
 
 
 class Lost(Exception):
     """The job is no longer ours: cancelled, or given to another worker. Nothing was written."""
 
 
-def held(table: Claimable) -> ColumnElement[bool]:
+def held(table: type[Job] | type[Task]) -> ColumnElement[bool]:
     """Rows that a worker has."""
     return table.state.in_(HELD if table is Job else (TaskState.RUNNING,))
 
 
 def ours(
-    table: Claimable, row_id: ColumnElement[str] | str, fence: ColumnElement[int] | int
+    table: type[Job] | type[Task], row_id: ColumnElement[str] | str, fence: ColumnElement[int] | int
 ) -> list[ColumnElement[bool]]:
     """The row, if whoever was given this fence still has it."""
     return [table.id == row_id, table.fence == fence, held(table)]
@@ -60,12 +55,11 @@ def claim(
 ) -> Claimed | None:
     """Takes a queued row by one compare-and-set; ``None`` when it is not there.
 
-    The fence rises, so that whoever held the row before can write no more. While others wait, the
-    next process is woken: a bell wakes one, and for a whole batch only one is rung.
+    The fence rises, so that whoever held the row before can write no more.
     """
     if candidate is None:
         return None
-    row: Claimed | None = session.scalar(
+    return session.scalar(
         update(table)
         .where(table.id == candidate, table.state == "queued")
         .values(
@@ -78,20 +72,11 @@ def claim(
         .returning(table)
         .execution_options(populate_existing=True)
     )
-    if row is not None and waits(session, table):
-        after_commit(session, lambda: queue.wake(BELLS[table]))
-    return row
-
-
-def waits(session: Session, table: Claimable, *which: ColumnElement[bool]) -> bool:
-    """Whether any such row is queued."""
-    query = select(table.id).where(table.state == "queued", *which)
-    return session.scalar(query.limit(1)) is not None
 
 
 @cache
 def renewal(
-    table: Claimable, names: tuple[str, ...], moments: frozenset[str], *, known: bool
+    table: type[Job] | type[Task], names: tuple[str, ...], moments: frozenset[str], *, known: bool
 ) -> Executable:
     """The statement of ``write`` for values of these names, of which some are moments. Built once a
     process: that takes longer than to execute it."""

@@ -22,12 +22,12 @@ from app.config import Settings
 from app.db import Database, clock
 from app.ids import new_id
 from app.services import counters
-from app.tables import HELD, Job, Task, Worker
-from worker.fence import held, waits
+from app.tables import HELD, Job, JobState, Task, TaskState, Worker
+from worker.fence import held
 from worker.locks import WriteLock
 from worker.pool import Pool
 from worker.process import alive, place
-from worker.sweeper import Sweeper, expired, requeue, requeue_tasks
+from worker.sweeper import Sweeper, expired, requeue, requeue_tasks, waits
 
 log = structlog.get_logger()
 
@@ -176,10 +176,10 @@ class Supervisor:
     def waiting(self, session: Session, pool: Pool) -> bool:
         """Whether something waits that a child of a pool of ours could take."""
         if pool.works_on is Task:
-            return waits(session, Task)
+            return waits(session, Task, TaskState.QUEUED)
         device = select(Worker.device).where(Worker.supervisor == self.id)
         suits = or_(Job.device_wanted == "auto", Job.device_wanted.in_(device))
-        return waits(session, Job, suits)
+        return waits(session, Job, JobState.QUEUED, suits)
 
     def drain(self) -> None:
         """Children finish their block, save it and give their jobs back; then all of it ends."""

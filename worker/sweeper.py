@@ -16,9 +16,9 @@ from app.db import Database, after_commit, clock
 from app.services import answers, counters
 from app.services.control import move
 from app.services.workers import SILENCE
-from app.tables import Job, Task, TaskState, Worker
+from app.tables import Job, JobState, Task, TaskState, Worker
 from worker.ends import End, lethal
-from worker.fence import Claimable, held, waits
+from worker.fence import held
 from worker.housekeeping import Housekeeper
 
 log = structlog.get_logger()
@@ -94,20 +94,28 @@ class Sweeper:
         """Rings where work waits and no bell does."""
         with self.database.session(write=False) as session:
             waiting = {
-                queue.TRAINING: waits(session, Job),
-                queue.INTERACTIVE: waits(session, Task),
+                queue.TRAINING: waits(session, Job, JobState.QUEUED),
+                queue.INTERACTIVE: waits(session, Task, TaskState.QUEUED),
             }
         for name, work in waiting.items():
             if work:
                 queue.wake(name)
 
 
-def expired(table: Claimable, for_seconds: float = 0.0) -> ColumnElement[bool]:
+Claimed = type[Job] | type[Task]
+
+
+def waits(session: Session, table: Claimed, state: str, *where: Any) -> bool:
+    """Whether any row is in a state."""
+    return session.scalar(select(table.id).where(table.state == state, *where).limit(1)) is not None
+
+
+def expired(table: Claimed, for_seconds: float = 0.0) -> ColumnElement[bool]:
     """Rows whose lease ran out, so long ago."""
     return table.lease_expires_at < clock(-for_seconds)
 
 
-def abandoned(table: Claimable, lease: float) -> ColumnElement[bool]:
+def abandoned(table: Claimed, lease: float) -> ColumnElement[bool]:
     """Rows whose lease ran out and whose worker nobody looks after, or not to any effect."""
     looked_after = exists().where(Worker.id == table.worker, Worker.seen_at > clock(-SILENCE))
     return expired(table) & (~looked_after | expired(table, lease))
