@@ -9,6 +9,7 @@ from typing import Any
 
 from training.catalog.layers import Dropout, Residual
 from training.catalog.words import Word
+from training.check_model import embedding
 from training.plan import Plan, digest, every
 
 FUSABLE = {
@@ -85,8 +86,15 @@ def work(plan: Plan) -> str:
 
 def company(plan: Plan) -> str:
     """Equal for jobs that may be trained side by side: the same work on the same data."""
-    data = plan.spec.model_dump(mode="json", include={"dataset", "split"})
-    return digest([work(plan), data, plan.preparation])
+    return digest([work(plan), same_data(plan)])
+
+
+def same_data(plan: Plan) -> str:
+    """Equal for jobs whose data are the same once they are loaded, and refused for the same."""
+    lookup = embedding(plan.layers)
+    rows = None if lookup is None else lookup.num_embeddings
+    said = plan.spec.model_dump(mode="json", include={"dataset", "split"})
+    return digest([said, plan.preparation, plan.task, rows])
 
 
 def structure(word: Word) -> dict[str, Any]:

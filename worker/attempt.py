@@ -18,7 +18,7 @@ from app.tables import Job, JobState
 from training import checkpoint
 from training.blocks import Block, Checkpoint
 from training.course import follow
-from training.data import UnfitData, load
+from training.data import UnfitData
 from training.mistakes import Mistakes
 from training.numerics import Numerics, Unavailable
 from training.tensorfile import UnreadableFile
@@ -42,7 +42,7 @@ def attempt(child: Child, job: Job, claimed_at: float) -> None:
     with Heartbeat(child, job, claimed_at, job.running_seconds) as heartbeat:
         legs = legs_of(child, job)
         numerics = Numerics.on(child.device, job.spec["precision"])
-        data = load(legs[-1].plan, numerics, arrays_of(child))
+        data = child.shelf.load(legs[-1].plan, numerics, arrays_of(child))
         start = newest(child, job, numerics)
         if job.iteration:
             compare_numerics(child, job, numerics)

@@ -23,6 +23,7 @@ from app.db import Database
 from app.ids import new_id
 from app.storage import Storage
 from app.tables import Worker
+from worker.data import Shelf
 from worker.process import die_with_parent, place
 
 log = structlog.get_logger()
@@ -34,7 +35,7 @@ Device = Literal["cpu", "cuda"]
 class Child:
     """What one worker process works with.
 
-    ``draining``: finish the block, then stop.
+    ``draining``: finish the block, then stop. ``shelf``: data of its last jobs.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Child:
     storage: Storage
     device: Device
     draining: threading.Event = field(default_factory=threading.Event)
+    shelf: Shelf = field(default_factory=Shelf)
 
 
 _current: Child | None = None

@@ -15,7 +15,6 @@ from app.tables import Checkpoint as CheckpointRow
 from app.tables import Dataset, Job
 from training import checkpoint
 from training.blocks import Checkpoint
-from training.data import load
 from training.numerics import Numerics
 from training.plan import Leg
 from training.replay import Moment, replay
@@ -39,7 +38,7 @@ class Course:
         self.plan = self.legs[-1].plan
         self.numerics = Numerics.on(child.device, job.spec["precision"])
         self.arrays = arrays_of(child)
-        self.data = load(self.plan, self.numerics, self.arrays)
+        self.data = child.shelf.load(self.plan, self.numerics, self.arrays)
 
     def moment(self, n: int, progress: Callable[[], None]) -> Moment:
         """Iteration ``n`` again, from the nearest checkpoint; ``progress`` is called on the way."""

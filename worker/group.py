@@ -16,7 +16,7 @@ from app.services import counters
 from app.tables import Job
 from training import company
 from training.blocks import Block, Checkpoint
-from training.data import Data, load
+from training.data import Data
 from training.group import Group
 from training.job import Training
 from training.numerics import Numerics
@@ -65,7 +65,8 @@ class Member:
         child, job = self.child, self.job
         self.legs = legs_of(child, job)
         numerics = Numerics.on(child.device, job.spec["precision"])
-        self.data = data or load(self.legs[-1].plan, numerics, arrays_of(child))
+        plan = self.legs[-1].plan
+        self.data = data or child.shelf.load(plan, numerics, arrays_of(child))
         start = newest(child, job, numerics)
         if job.iteration:
             compare_numerics(child, job, numerics)
