@@ -22,6 +22,7 @@ from tests.training.engine import (
 from training.batched import LAYERS, LOSSES, MANY
 from training.blocks import Block, Checkpoint
 from training.company import FUSABLE, apart, company
+from training.fused import GRAPHS
 from training.group import Group
 from training.job import Training
 from training.run import group_of
@@ -31,7 +32,10 @@ LAST = {"type": "linear", "out_features": 2}
 
 
 def together(jobs: list[Job], seconds: float = 0.004, *, traced: bool = True) -> list[Ended]:
-    """The jobs side by side to their ends, with a trace wherever that is asked for."""
+    """The jobs side by side to their ends, with a trace wherever that is asked for; without, as if
+    none had ever been made."""
+    if not traced:
+        GRAPHS.clear()
     return side_by_side(jobs, seconds, Group.trace if traced else None)
 
 
@@ -135,6 +139,22 @@ def test_a_job_has_the_same_bits_alone_and_in_any_company(seed: int, size: int) 
     ends = together(jobs, draw.choice([0.0, 0.002, 0.02]), traced=draw.random() < 0.7)
     for k in draw.sample(range(size), min(size, 3)):
         assert_same(ends[k], alone(jobs[k]))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        *OPTIMIZERS.values(),
+        {"type": "adam", "lr": 0.01},
+        {"type": "adam", "lr": 0.01, "weight_decay": 0.01},
+        {"type": "sgd", "lr": 0.05},
+    ],
+    ids=lambda word: " ".join(map(str, word.values())),
+)
+def test_a_program_computes_what_the_step_does(optimizer: Specification) -> None:
+    jobs = [ready(regression(optimizer=optimizer, seed=k, iterations=20)) for k in range(3)]
+    for found, wanted in zip(together(jobs), together(jobs, traced=False), strict=True):
+        assert_same(found, wanted)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 32])
