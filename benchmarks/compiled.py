@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from benchmarks.engine import MLP, cnn, prepared
+from training.feed import Batch
 from training.fused import Fused
 from training.job import Training
 from training.kernels import ADAM, adam_by_parts
@@ -93,13 +94,18 @@ def group(sections: dict[str, Any], jobs: int) -> tuple[Fused, State]:
     return made, made.begin([job.beginning().state for job in members])
 
 
+def batch_of(made: Fused, n: int) -> Batch:
+    """What update ``n`` of all jobs is given."""
+    return made.table([n] * len(made.jobs), 1).each(lambda tensor: tensor[0])
+
+
 def fused(name: str, sections: dict[str, Any], jobs: int) -> None:
     """A line."""
     made, state = group(sections, jobs)
     made.planned()
     program = made.program
     assert program is not None
-    batch = made.table([0] * jobs, 1).each(lambda tensor: tensor[0])
+    batch = batch_of(made, 0)
     given = [tensor.clone() for tensor in made.flat(state, batch)]
     carried = 1 + len(made.slots)
 
@@ -152,8 +158,8 @@ def apart(sections: dict[str, Any]) -> bool:
     for jobs in sizes:
         made, now = group(sections, jobs)
         for n in range(50):
-            batch = made.table([n] * jobs, 1).each(lambda tensor: tensor[0])
-            now = made.state([tensor.clone() for tensor in step(*made.flat(now, batch))[:-1]])
+            updated = step(*made.flat(now, batch_of(made, n)))[:-1]
+            now = made.state([tensor.clone() for tensor in updated])
         found.append(now.parameters)
     return all(torch.equal(some, found[0][: len(some)]) for some in found)
 

@@ -66,6 +66,12 @@ def moments(word: words.NAdam | words.RAdam) -> dict[str, float]:
     return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
 
+def averaged(g_P: Tensor, slots: Slots, h: Hyper) -> tuple[Tensor, Tensor]:
+    """m ← lerp(m, g, 1 − β₁); v ← lerp(v, g², 1 − β₂)."""
+    m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
+    return m_P, torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
+
+
 def adam_slots(word: words.AdamWord) -> dict[str, float]:
     """First and second moment; amsgrad also keeps the largest second moment."""
     return {"exp_avg": 0.0, "exp_avg_sq": 0.0} | ({"max_exp_avg_sq": 0.0} if word.amsgrad else {})
@@ -98,8 +104,7 @@ def adam(
     if not word.amsgrad:
         p_P, m_P, v_P = ADAM(p_P, g_P, slots["exp_avg"], slots["exp_avg_sq"], *numbers)
         return p_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
-    m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
-    v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
+    m_P, v_P = averaged(g_P, slots, h)
     most_P = torch.maximum(slots["max_exp_avg_sq"], v_P)
     p_P = torch.addcdiv(p_P, h["step_size"] * m_P, root(most_P) + h["eps"], value=-1)
     return p_P, {"exp_avg": m_P, "exp_avg_sq": v_P, "max_exp_avg_sq": most_P}
@@ -212,8 +217,7 @@ def nadam(
 ) -> tuple[Tensor, Slots]:
     """p ← p − (η(1 − μₜ)/(1 − Πμ)·g + ημₜ₊₁/(1 − Πμ·μₜ₊₁)·m) / (√v/√c₂ + ε)."""
     p_P, g_P = decayed(word, p_P, g_P, h)
-    m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
-    v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
+    m_P, v_P = averaged(g_P, slots, h)
     direction_P = torch.addcmul(h["of_gradient"] * g_P, h["of_moment"], m_P)
     updated_P = torch.addcdiv(p_P, direction_P, root(v_P) + h["eps"], value=-1)
     return updated_P, {"exp_avg": m_P, "exp_avg_sq": v_P}
@@ -258,8 +262,7 @@ def radam(
 ) -> tuple[Tensor, Slots]:
     """p ← p − η/c₁ · m · (r√c₂ / (√v + ε)), without the last factor while r is not to be had."""
     p_P, g_P = decayed(word, p_P, g_P, h)
-    m_P = torch.lerp(slots["exp_avg"], g_P, h["fresh1"])
-    v_P = torch.lerp(slots["exp_avg_sq"], g_P * g_P, h["fresh2"])
+    m_P, v_P = averaged(g_P, slots, h)
     adapted_P = h["rectified"] / (root(v_P) + h["eps"])
     # One graph serves every iteration, so the choice is made in it.
     adapted_P = torch.where(h["rectified"] > 0, adapted_P, torch.ones_like(adapted_P))
