@@ -23,7 +23,7 @@ from tests.databases import KINDS
 from training import numerics
 from training.check import check
 from worker.child import Child
-from worker.job import train_next
+from worker.run_jobs import train_next
 
 WAITING = (1, 10, 100, 1000, 10_000)
 MEASURED = 400

@@ -35,16 +35,13 @@ from tests.service import ring_at
 from tests.specifications import DIGITS_CNN
 from training import numerics
 from training.check import check
-from training.course import follow
 from training.data import Data, load
+from training.loop import train
 from training.numerics import Numerics
-from training.plan import Leg
-from worker.attempt import run
+from training.plan import Segment
+from worker.attempt import Attempt
 from worker.child import Child
 from worker.claims import claim_next
-from worker.course import legs_of
-from worker.lease import Heartbeat
-from worker.recorder import Recorder
 
 ROUNDS = 5
 EPOCHS = 300
@@ -70,25 +67,22 @@ class Stopwatch:
         return Took(time.perf_counter() - self.wall, time.process_time() - self.processor)
 
 
-def alone(legs: Sequence[Leg], data: Data, cpu: Numerics) -> Took:
+def alone(segments: Sequence[Segment], data: Data, cpu: Numerics) -> Took:
     """The engine, and nobody who listens."""
     watch = Stopwatch()
-    for _ in follow(legs, data, cpu):
+    for _ in train(segments, data, cpu):
         pass
     return watch.stop()
 
 
-def recorded(child: Child, tenant_id: str, data: Data, cpu: Numerics) -> Took:
+def recorded(child: Child, tenant_id: str) -> Took:
     """A job as a worker trains it, from after its claim to its end."""
     with child.database.session(tenant_id) as session:
         jobs.create(session, PLAN, "req_benchmark")
-    job = claim_next(child)
-    assert job is not None
-    legs = legs_of(child, job)
+    claim = claim_next(child)
+    assert claim is not None
     watch = Stopwatch()
-    with Heartbeat(child, job) as heartbeat:
-        recorder = Recorder(child, job, legs, data, None, heartbeat.running_seconds)
-        run(child, heartbeat, recorder, follow(legs, data, cpu))
+    Attempt(child, claim, time.monotonic()).train()
     return watch.stop()
 
 
@@ -103,13 +97,13 @@ def durable() -> Iterator[Round]:
     sys.setswitchinterval(0.0005)  # as a worker's process has it
     numerics.configure()
     cpu = Numerics.on("cpu")
-    legs, data = (Leg(PLAN),), load(PLAN, cpu)
+    segments, data = (Segment(PLAN),), load(PLAN, cpu)
     with worker("sqlite") as child:
         with child.database.session(write=False) as session:
             tenant_id = session.scalars(select(Tenant.id)).one()
-        recorded(child, tenant_id, data, cpu)
+        recorded(child, tenant_id)
         yield from in_turn(
-            lambda: recorded(child, tenant_id, data, cpu).wall, lambda: alone(legs, data, cpu).wall
+            lambda: recorded(child, tenant_id).wall, lambda: alone(segments, data, cpu).wall
         )
 
 
@@ -128,17 +122,17 @@ def main() -> None:
 def measure(name: str, child: Child) -> None:
     """Both sides in turn, each first as often as the other; the first round only warms up."""
     cpu = Numerics.on("cpu")
-    legs, data = (Leg(PLAN),), load(PLAN, cpu)
+    segments, data = (Segment(PLAN),), load(PLAN, cpu)
     with child.database.session(write=False) as session:
         tenant_id = session.scalars(select(Tenant.id)).one()
     pairs = list[tuple[Took, Took]]()
     for number in range(ROUNDS + 1):
         if number % 2:
-            engine = alone(legs, data, cpu)
-            pairs.append((engine, recorded(child, tenant_id, data, cpu)))
+            engine = alone(segments, data, cpu)
+            pairs.append((engine, recorded(child, tenant_id)))
         else:
-            ours = recorded(child, tenant_id, data, cpu)
-            pairs.append((alone(legs, data, cpu), ours))
+            ours = recorded(child, tenant_id)
+            pairs.append((alone(segments, data, cpu), ours))
     with child.database.session(write=False) as session:
         saved = len(session.scalars(select(Checkpoint.id)).all()) / len(pairs)
     walls = [ours.wall / engine.wall for engine, ours in pairs[1:]]

@@ -27,9 +27,9 @@ from benchmarks.goals import Bound, Round, agree, goal, in_turn
 from training import numerics
 from training.check import UNLIMITED, check
 from training.data import Data, load
+from training.loop import train
 from training.numerics import Numerics
-from training.plan import Plan
-from training.run import train
+from training.plan import Plan, Segment
 
 LAST = 100
 """Iterations over which losses are compared."""
@@ -140,7 +140,7 @@ def ours(plan: Plan, data: Data) -> float:
 
 def trained(plan: Plan, data: Data, where: Numerics) -> NDArray[np.float32]:
     """The engine's losses."""
-    return np.concatenate([block.losses for block in train(plan, data, where)])
+    return np.concatenate([block.losses for block in train([Segment(plan)], data, where)])
 
 
 Batches = Iterator[tuple[Tensor, Tensor]]

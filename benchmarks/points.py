@@ -29,16 +29,12 @@ from benchmarks.goals import Round, goal, in_turn, peer
 from tests.databases import KINDS
 from training.blocks import Block
 from training.check import check
-from training.data import load
-from training.numerics import Numerics
-from training.plan import Leg
-from training.run import train
+from training.loop import Loop
 from worker.child import Child
 from worker.claims import claim_next
 from worker.fence import Lost
-from worker.lease import Heartbeat
-from worker.recorder import Entry, Recorder
-from worker.sink import Sink
+from worker.group_writer import Entry, GroupWriter
+from worker.member import Member
 
 BATCH = 1000
 OURS, THEIRS = 300, 5
@@ -64,26 +60,25 @@ class Writer:
             tenant_id = session.scalars(select(Tenant.id)).one()
         with child.database.session(tenant_id) as session:
             jobs.create(session, PLAN, "req_benchmark")
-        job = claim_next(child)
-        assert job is not None
-        self.job, cpu = job, Numerics.on("cpu")
-        data = load(PLAN, cpu)
-        self.block = next(train(PLAN, data, cpu))
-        self.heartbeat = Heartbeat(child, job)
-        running = self.heartbeat.running_seconds
-        self.recorder = Recorder(child, job, (Leg(PLAN),), data, None, running)
+        claim = claim_next(child)
+        assert claim is not None
+        self.member = Member(child, claim.job, time.monotonic())
+        self.member.resume(None)
+        (self.block,) = Loop().blocks([self.member.progress])
         self.done = 0
 
     def write(self, batches: int = OURS, size: int = BATCH) -> float:
         """Seconds for a million points."""
         blocks = [self.next_block(size) for _ in range(batches)]
         began = time.perf_counter()
-        with Sink(self.recorder, self.heartbeat) as sink:
+        with GroupWriter(self.child) as writer:
             for block in blocks:
-                sink.put(Entry(block))
-                self.heartbeat.progress()
+                writer.put([Entry(self.member, block)])
+                self.member.heartbeat.progress()
         seconds = time.perf_counter() - began
-        assert points(self.child.database, self.job.id) == self.done
+        if self.member.failure is not None:
+            raise self.member.failure
+        assert points(self.child.database, self.member.job.id) == self.done
         return seconds * MILLION / (batches * size)
 
     def next_block(self, size: int) -> Block:
@@ -101,7 +96,7 @@ class Writer:
         try:
             self.write(1)
         except Lost:
-            assert points(self.child.database, self.job.id) == known
+            assert points(self.child.database, self.member.job.id) == known
         else:
             raise AssertionError("a stale worker has written")
 
@@ -184,7 +179,7 @@ def written() -> Iterator[Round]:
         theirs = stack.enter_context(mlflow())
         ours, other = (Writer(stack.enter_context(worker(kind))) for kind in KINDS)
         for writer in (ours, other):
-            stack.enter_context(writer.heartbeat)
+            stack.enter_context(writer.member.heartbeat)
         for side in (ours.write, theirs.write, other.write):
             side()
         stack.callback(ours.is_refused)

@@ -145,7 +145,7 @@ LAYERS: dict[str, Callable[[Any, Tensor, Own], Tensor]] = {
     "softmax": probabilities(torch.softmax),
     "log_softmax": probabilities(torch.log_softmax),
 }
-"""Every word of ``training.company.FUSABLE``; through a residual block the network goes itself."""
+"""Every layer of ``training.fusion_rules.FUSABLE``; the network goes through a residual block."""
 
 
 def weighted(of_each_KB: Tensor, weights_KB: Tensor | None) -> Tensor:

@@ -18,8 +18,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from training.batched import width
 from training.blocks import Checkpoint
-from training.company import work
 from training.feed import Batch
+from training.fusion_rules import graph_key
 from training.graphs import for_any
 from training.group import Group
 from training.job import Training
@@ -164,7 +164,7 @@ class Fused(Group):
         """What a graph depends on; it serves any number of jobs."""
         numerics = self.numerics
         shapes = tuple(tuple(tensor.shape) for tensor in self.data)
-        return work(self.lead.plan), shapes, numerics.dtype, numerics.device.type
+        return graph_key(self.lead.plan), shapes, numerics.dtype, numerics.device.type
 
     def alone(self, job: Training) -> Group:
         return self if self.jobs == [job] else Fused([job])

@@ -8,10 +8,10 @@ import torch
 
 from training import batched, stopping
 from training.blocks import Block, Checkpoint, Evaluation, Outcome, Weights
-from training.company import apart
 from training.data import Data
 from training.evaluate import evaluate
 from training.feed import Feed
+from training.fusion_rules import why_not_fusable
 from training.losses import LOSS
 from training.network import Network
 from training.numerics import Numerics
@@ -30,7 +30,8 @@ class Training:
 
     ``until``: it goes no further, and no stop rule ends it, for it is known to have come there.
     ``evaluates``: whether the validation data are looked at on the way.
-    ``fused``: its numerics class; ``step`` is then one of several jobs side by side.
+    ``fused``: its numerics class; ``step`` is then one of several jobs side by side. ``None``: the
+    class by the rule.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Training:
         numerics: Numerics,
         until: int | None = None,
         *,
+        fused: bool | None = None,
         evaluates: bool = True,
     ) -> None:
         self.plan = plan
@@ -48,7 +50,7 @@ class Training:
         self.end = plan.iterations if until is None else until
         self.data = data
         self.numerics = numerics.at(plan.spec.precision)
-        self.fused = apart(plan, numerics.device.type) is None
+        self.fused = why_not_fusable(plan, numerics.device.type) is None if fused is None else fused
         self.network = Network(plan.layers)
         self.step = self.make_step()
         self.feed = Feed(plan, data, self.numerics)

@@ -194,9 +194,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
-class Leg(NamedTuple):
-    """A part of a job's course: ``plan`` rules its iterations before ``until`` (``None``: all that
-    follow). A fork's course has a leg for each job that it descends from, and its own."""
+class Segment(NamedTuple):
+    """A part of a job: ``plan`` rules its iterations before ``until`` (``None``: all that follow).
+    A fork has a segment for each job that it descends from, and its own."""
 
     plan: Plan
     until: int | None = None

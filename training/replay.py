@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from training.blocks import Checkpoint
-from training.course import beginning
 from training.data import Data
-from training.job import Training
+from training.loop import Loop
 from training.network import Network, Tensors
 from training.numerics import Numerics
-from training.plan import Leg
-from training.run import group_of
-from training.step import State
+from training.plan import Segment
+from training.segments import SegmentedJob
 
-LOOK = 0.05
-"""Seconds between two calls of ``progress``, or one iteration."""
+LONGEST_BLOCK_SECONDS = 0.05
+"""Time between two calls of ``progress``, if an iteration takes no longer."""
 
 
 @dataclass(frozen=True)
@@ -38,57 +36,37 @@ class Moment:
 
 
 def replay(
-    legs: Sequence[Leg],
+    segments: Sequence[Segment],
     data: Data,
     numerics: Numerics,
     n: int,
     nearest: Checkpoint | None,
     last: int,
     progress: Callable[[], None] = lambda: None,
+    *,
+    fused: bool | None = None,
 ) -> Moment:
     """Iteration ``n`` of a job that made ``last`` updates, from a checkpoint at or before ``n``.
 
     ``progress`` is called on the way.
     """
-    start = nearest or beginning(legs, data, numerics)
-    assert start.iteration <= n <= last
-    job, state = arrive(legs, data, numerics, start, n, progress)
+    job = SegmentedJob(segments, data, numerics, nearest, fused=fused, stop=n, evaluates=False)
+    assert job.checkpoint.iteration <= n <= last
+    loop = Loop(LONGEST_BLOCK_SECONDS)
+    while job.checkpoint.iteration < n:
+        loop.blocks([job])
+        progress()
+    training, state = job.training, job.checkpoint.state
     if n == last:
-        return Moment(n, job.network, state.parameters, state.buffers)
-    after, outputs = job.run(state, job.feed(n))
+        return Moment(n, training.network, state.parameters, state.buffers)
+    after, outputs = training.run(state, training.feed(n))
     return Moment(
         n,
-        job.network,
+        training.network,
         state.parameters,
         state.buffers,
         loss=outputs.loss.item(),
-        lr=job.plan.learning_rate(n),
+        lr=training.plan.learning_rate(n),
         gradient=outputs.gradient,
         update=after.parameters - state.parameters,
     )
-
-
-def arrive(
-    legs: Sequence[Leg],
-    data: Data,
-    numerics: Numerics,
-    start: Checkpoint,
-    n: int,
-    progress: Callable[[], None],
-) -> tuple[Training, State]:
-    """The state before update ``n``, and the training that makes this update."""
-    for leg in legs:
-        rules = leg.until is None or n < leg.until
-        end = n if leg.until is None else min(n, leg.until)
-        if end <= start.iteration and not rules:
-            continue
-        job = Training(leg.plan, data, numerics, end, evaluates=False)
-        group = group_of([job])
-        while start.iteration < end:
-            (block,) = group.blocks([start], LOOK)
-            group.hasten([block])
-            start = block.checkpoint
-            progress()
-        if rules:
-            return job, start.state
-    raise AssertionError("the last leg has no end")

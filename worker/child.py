@@ -108,8 +108,8 @@ def warm_up(*, trace: bool) -> Device:
     from training.check import check
     from training.data import load
     from training.job import Training
+    from training.loop import group_of
     from training.numerics import Numerics, configure
-    from training.run import group_of
 
     configure()
     numerics = Numerics.on("auto")

@@ -1,7 +1,7 @@
 """Which job a worker takes next, and which others go along with it."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, aliased
@@ -9,17 +9,25 @@ from sqlalchemy.orm import Session, aliased
 from app.db import clock
 from app.services import events, quotas, turns, workers
 from app.tables import HELD, Job, JobState, Worker
-from training.company import apart
+from training.fusion_rules import why_not_fusable
 from training.numerics import Numerics, Unavailable
+from training.plan import Segment
 from worker.child import Child
-from worker.course import legs_of
 from worker.fence import claim
+from worker.job_inputs import segments_of
 
-LOOKED_AT = 1000
+MAX_COUNTED_JOBS = 1000
 """Waiting jobs that are counted at most: more make no difference."""
 
 
-def claim_next(child: Child) -> Job | None:
+class Claim(NamedTuple):
+    """A job that this process has claimed; ``segments``, if the claim had to know them."""
+
+    job: Job
+    segments: tuple[Segment, ...] | None = None
+
+
+def claim_next(child: Child) -> Claim | None:
     """Priority first, then the tenant with the fewest running jobs, then age; a tenant that runs as
     many as it may is passed over.
 
@@ -34,15 +42,16 @@ def claim_next(child: Child) -> Job | None:
             turns.next_job(session, child.device, most),
             child.id,
             child.settings.lease_seconds,
-            **begun(child),
+            **claim_values(child),
         )
-        if job is not None:
-            begins(session, child, job)
-            quotas.claimed(session, job, most)
-    return job
+        if job is None:
+            return None
+        claimed = record_claim(session, child, job)
+        quotas.claimed(session, job, most)
+    return claimed
 
 
-def begun(child: Child) -> dict[str, Any]:
+def claim_values(child: Child) -> dict[str, Any]:
     """What changes about a job with a claim, besides who has it."""
     return {
         "state_reason": None,
@@ -55,33 +64,38 @@ def begun(child: Child) -> dict[str, Any]:
     }
 
 
-def begins(session: Session, child: Child, job: Job) -> None:
-    """How it is computed is decided with its first claim."""
+def record_claim(session: Session, child: Child, job: Job) -> Claim:
+    """How the job is computed is decided with its first claim, and then kept."""
+    segments = None
     if job.execution is None:
-        job.execution = execution(child, job)
+        if job.lineage or (job.fusion_key is not None and child.device != "cpu"):
+            segments = segments_of(child, job)
+        job.execution = execution(child, job, segments)
+    if job.execution is not None and job.execution["class"] == "sequential":
+        job.fusion_key = None
     session.add(events.of_state(job))
+    return Claim(job, segments)
 
 
-def may_have_company(child: Child, job: Job) -> bool:
-    """Whether others may be trained side by side with it. A fork repeats what others were before;
-    whoever was there when a process died goes on alone."""
-    fused = job.execution is not None and job.execution["class"] == "fused"
-    return fused and job.forked_from is None and job.deaths == 0
+def can_be_grouped(job: Job) -> bool:
+    """Whether others may be trained side by side with it. A job that was there when a process died
+    goes on alone."""
+    return job.fusion_key is not None and job.execution is not None and job.deaths == 0
 
 
-def claim_company(child: Child, lead: Job, members: int, room: int) -> list[Job]:
+def claim_compatible(child: Child, lead: Job, members: int, room: int) -> list[Claim]:
     """Waiting jobs that may go along with one that this process trains beside ``members - 1``
     others: as many as leave no other process idle, none before one of a higher priority, and none
     while another tenant waits for its turn.
     """
     with child.database.session(write=False) as session:
-        count = min(room, share(session, child, lead, members))
+        count = min(room, fair_share(session, child, lead, members))
     if count <= 0:
         return []
     with child.database.session() as session:
         candidates = session.scalars(
             select(Job.id)
-            .where(*companions(child, lead), Job.priority == top())
+            .where(*compatible_jobs(child, lead), Job.priority == highest_priority())
             .order_by(Job.id)
             .limit(count)
             .with_for_update(skip_locked=True, of=Job)
@@ -96,39 +110,37 @@ def claim_company(child: Child, lead: Job, members: int, room: int) -> list[Job]
                 fence=Job.fence + 1,
                 worker=child.id,
                 lease_expires_at=clock(child.settings.lease_seconds),
-                **begun(child),
+                **claim_values(child),
             )
             .returning(Job)
             .execution_options(populate_existing=True)
         ).all()
-        for job in taken:
-            begins(session, child, job)
-    return sorted(taken, key=lambda job: job.id)
+        claims = [record_claim(session, child, job) for job in taken]
+    return sorted(claims, key=lambda claimed: claimed.job.id)
 
 
-def companions(child: Child, lead: Job) -> list[ColumnElement[bool]]:
+def compatible_jobs(child: Child, lead: Job) -> list[ColumnElement[bool]]:
     """Waiting jobs of the same tenant that may be trained side by side with one."""
     return [
-        Job.company == lead.company,
+        Job.fusion_key == lead.fusion_key,
         Job.state == JobState.QUEUED,
         Job.tenant_id == lead.tenant_id,
-        Job.forked_from.is_(None),
         Job.deaths == 0,
         Job.device_wanted.in_(("auto", child.device)),
     ]
 
 
-def top() -> ColumnElement[int]:
+def highest_priority() -> ColumnElement[int]:
     """The highest priority of all that waits."""
     other = aliased(Job)
     query = select(func.max(other.priority)).where(other.state == JobState.QUEUED)
     return query.scalar_subquery()
 
 
-def share(session: Session, child: Child, lead: Job, members: int) -> int:
+def fair_share(session: Session, child: Child, lead: Job, members: int) -> int:
     """How many more this process would train, if all of them were dealt evenly to the processes
     that train such jobs now or have nothing to do."""
-    first = select(Job.id).where(*companions(child, lead)).limit(LOOKED_AT).subquery()
+    first = select(Job.id).where(*compatible_jobs(child, lead)).limit(MAX_COUNTED_JOBS).subquery()
     waiting = session.scalar(select(func.count()).select_from(first)) or 0
     if not waiting:
         return 0
@@ -138,7 +150,7 @@ def share(session: Session, child: Child, lead: Job, members: int) -> int:
         return 0
     beside = session.execute(
         select(func.count(Job.worker.distinct()), func.count()).where(
-            Job.company == lead.company, Job.state.in_(HELD), Job.worker != child.id
+            Job.fusion_key == lead.fusion_key, Job.state.in_(HELD), Job.worker != child.id
         )
     ).one()
     processes, running = int(beside[0]), int(beside[1])
@@ -158,23 +170,22 @@ def share(session: Session, child: Child, lead: Job, members: int) -> int:
     return math.ceil(together / (1 + processes + (idle or 0))) - members
 
 
-def execution(child: Child, job: Job) -> dict[str, Any] | None:
+def execution(
+    child: Child, job: Job, segments: tuple[Segment, ...] | None
+) -> dict[str, Any] | None:
     """How a job will be computed here; ``None``: not at all, as the attempt will say."""
     try:
         numerics = Numerics.on(child.device, job.spec["precision"])
     except Unavailable:
         return None
+    if segments is None:
+        fused = job.fusion_key is not None
+    else:
+        fused = why_not_fusable(segments[-1].plan, child.device) is None
     return {
-        "class": "fused" if fused(child, job) else "sequential",
+        "class": "fused" if fused else "sequential",
         "runner": "eager",
         "group": 1,
         "precision": numerics.precision,
         "fingerprint": numerics.fingerprint(),
     }
-
-
-def fused(child: Child, job: Job) -> bool:
-    """Whether its numerics class is *fused* here; where it is, it also is on a CPU."""
-    if job.company is None or child.device == "cpu":
-        return job.company is not None
-    return apart(legs_of(child, job)[-1].plan, child.device) is None

@@ -2,8 +2,8 @@
 
 from collections import OrderedDict
 
-from training.company import same_data
 from training.data import Data, load
+from training.fusion_rules import data_key
 from training.numerics import Numerics
 from training.plan import Plan
 from training.stored import Opener
@@ -23,7 +23,7 @@ class Shelf:
         compare them costs what is saved."""
         if not isinstance(plan.spec.dataset, str):
             return load(plan, numerics, arrays)
-        key = (same_data(plan), numerics.fingerprint())
+        key = (data_key(plan), numerics.fingerprint())
         data = self.kept.pop(key, None) or load(plan, numerics, arrays)
         self.kept[key] = data
         while self.kept and sum(map(size, self.kept.values())) > MOST:

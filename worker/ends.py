@@ -21,6 +21,7 @@ class End:
 GIVEN_BACK = End("release", "its worker was shut down", {"attempts": Job.attempts - 1})
 """Without having used an attempt: the worker is told to stop, the job is not."""
 AT_REST = End("rest", "paused on request")
+GROUP_TOO_LARGE = End("release", "its group was too large", GIVEN_BACK.values)
 
 
 def failed(

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from training.course import ruling
 from training.data import example, raw
 from training.explain import Chain, Explanation
 from training.replay import Moment
+from training.segments import segment_at
 from worker.course import Course
 
 
@@ -13,7 +13,7 @@ def explanation(course: Course, moment: Moment, weight: list[Any], index: int) -
     """The chain rule for one example at one iteration, and the update that followed."""
     address, name, place = weight
     train = course.data.parts["train"]
-    plan = ruling(course.legs, moment.iteration).plan
+    plan = segment_at(course.segments, moment.iteration).plan
     chain = Chain(plan, moment.parameters, moment.buffers, course.data, index)
     found = chain.explain(name, tuple(place))
     return {

@@ -4,7 +4,7 @@ It is prepared once and may be sent again, for a COMMIT whose answer was lost ma
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,29 +22,17 @@ from app.tables import Job, ModelVersion
 from training import checkpoint, predict
 from training.blocks import Block, Checkpoint, Evaluation, Outcome
 from training.catalog.metrics import rises
-from training.company import apart
 from training.data import Data
-from training.plan import Leg
+from training.fusion_rules import why_not_fusable
+from training.plan import Plan, Segment
 from training.stopping import EXPLODED
 from worker.child import Child
 from worker.ends import End, failed
-from worker.fence import Intervened, Lost
 from worker.levels import Rows
 from worker.series import Series
-from worker.transaction import Prepared, Proved, prove, record
+from worker.transaction import Prepared
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A block to record; ``save`` its state, and ``end`` the attempt with it. ``group``: how many
-    jobs were computed together."""
-
-    block: Block
-    save: bool = False
-    end: End | None = None
-    group: int = 1
 
 
 class Recorder:
@@ -58,18 +46,18 @@ class Recorder:
         self,
         child: Child,
         job: Job,
-        legs: Sequence[Leg],
+        segments: Sequence[Segment],
         data: Data,
         start: Checkpoint | None,
         running_seconds: Callable[[], float],
     ) -> None:
         self.child = child
         self.job = job
-        self.plan = plan = legs[-1].plan
+        self.plan = plan = segments[-1].plan
         self.data = data
         self.durable = start
         self.running_seconds = running_seconds
-        self.begins = legs[-2].until or 0 if len(legs) > 1 else 0
+        self.begins = segments[-2].until or 0 if len(segments) > 1 else 0
         resume_at = start.iteration if start else 0
         self.iteration = job.iteration
         self.state: str = job.state
@@ -77,9 +65,8 @@ class Recorder:
         self.resumed_at = resume_at
         self.latest: dict[str, Any] = dict(job.latest)
         self.best: dict[str, Any] = dict(job.best)
-        why = apart(plan, child.device) or "its layers keep several jobs apart, to the bit"
-        self.execution: dict[str, Any] | None = job.execution
-        self.explained = {"why": why}
+        self.recorded_execution = job.execution
+        self.execution = explained(job.execution or {}, plan, child.device)
         every = plan.evaluate_every
         first = max(1, -(-self.begins // every)) * every
         self.series = {
@@ -91,9 +78,14 @@ class Recorder:
                 for series in self.series.values():
                     series.load(session, job, resume_at)
 
-    def prepare(self, entry: Entry) -> Prepared:
-        """Everything but the transaction: files are durable before a row names them."""
-        block = entry.block
+    def prepare(
+        self, block: Block, *, save: bool = False, end: End | None = None, group: int = 1
+    ) -> Prepared:
+        """Everything but the transaction: files are durable before a row names them.
+
+        ``save``: store the state after the block; ``end``: of the attempt, with this block;
+        ``group``: how many jobs were computed together.
+        """
         self.findings = []
         rows = self.losses(block) + [row for e in block.evaluations for row in self.evaluation(e)]
         # Each evaluation rewrites the open chunk, and PostgreSQL takes a row once a statement.
@@ -111,34 +103,21 @@ class Recorder:
             "progressed_at": clock(),
             "lease_expires_at": clock(self.child.settings.lease_seconds),
         }
-        known_as, now = self.execution, {"runner": block.runner, "group": entry.group}
-        self.execution = {**(known_as or {}), **now, **self.explained}
-        if self.execution != known_as:
-            changes["execution"] = self.execution
+        execution = self.execution | {"runner": block.runner, "group": group}
+        if execution != self.recorded_execution:
+            changes["execution"] = self.recorded_execution = execution
         return Prepared(
             self.job,
             changes,
             chunks,
             [self.level(name, row) for name, s in self.series.items() for row in s.taken()],
             self.findings,
-            self.saved(block) if entry.save else None,
+            self.saved(block) if save else None,
             self.model(block.outcome),
-            ended(block.outcome, self.latest.get("loss")) if block.outcome else entry.end,
+            ended(block.outcome, self.latest.get("loss")) if block.outcome else end,
             self.counts(block, self.iteration - known),
             block.checkpoint,
         )
-
-    def commit(self, prepared: Prepared) -> None:
-        """The transaction; raises ``Lost`` when the job is no longer ours, ``Intervened`` when it
-        takes another course."""
-        try:
-            with self.child.database.session() as session:
-                state = prove(session, prepared)
-                record(session, self.child, [Proved(prepared, state)])
-        except (Lost, Intervened):
-            self.drop(prepared)
-            raise
-        self.committed(prepared, state)
 
     def committed(self, prepared: Prepared, state: str) -> None:
         """The transaction has become durable."""
@@ -251,6 +230,16 @@ class Recorder:
             return None
         content = predict.encode(self.plan, self.data.preparation, outcome.weights)
         return self.child.storage.put("model", content)
+
+
+def explained(execution: dict[str, Any], plan: Plan, device: str) -> dict[str, Any]:
+    """How a job is computed, as it was committed with its first claim, and why so."""
+    if "why" in execution:
+        return execution
+    if execution.get("class") == "fused":
+        return execution | {"why": "its layers keep several jobs apart, to the bit"}
+    why = why_not_fusable(plan, device) or "the rule was another one when the job began"
+    return execution | {"why": why}
 
 
 def ended(outcome: Outcome, loss: float | str | None) -> End:

@@ -10,8 +10,8 @@ from app.queue import INTERACTIVE, TRAINING, wake
 from app.tables import Job, Task
 from worker.celery_app import celery
 from worker.child import Child, current, drained_on_sigterm
-from worker.job import train_next
 from worker.replays import answer_next
+from worker.run_jobs import train_next
 
 
 @celery.task(name=TRAINING)

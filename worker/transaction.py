@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Executable
 from sqlalchemy.orm import Session
@@ -46,24 +46,18 @@ class Prepared:
     state: Checkpoint
 
 
-class Proved(NamedTuple):
-    """Part of a transaction, of a job that was proved to be ours; in which state it is."""
-
-    prepared: Prepared
-    state: str
-
-
-def prove(session: Session, prepared: Prepared) -> str:
+def check_fence(session: Session, prepared: Prepared) -> str:
     """The job's row, first: raises ``Lost`` or ``Intervened``. Its state, which others may have
     changed."""
     return write(session, prepared.job, prepared.job.interventions, **prepared.changes)
 
 
-def record(session: Session, child: Child, parts: Sequence[Proved]) -> None:
-    """All else, of all of them: one statement for what is of one kind."""
+def record(session: Session, child: Child, parts: Sequence[tuple[Prepared, str]]) -> None:
+    """All else, of all jobs whose fence was checked, each with its state: one statement for what is
+    of one kind."""
     counts = Counter[tuple[counters.Kind, str]]()
-    put(session, replacing, [row for part in parts for row in part.prepared.chunks])
-    put(session, adding, [row for part in parts for row in part.prepared.levels])
+    put(session, replacing, [row for prepared, _ in parts for row in prepared.chunks])
+    put(session, adding, [row for prepared, _ in parts for row in prepared.levels])
     for prepared, state in parts:
         for finding in prepared.findings:
             events.record(session, prepared.job.id, "finding", finding)

@@ -11,9 +11,10 @@ from app.services.points import Points
 from app.tables import ModelVersion
 from training import predict
 from training.blocks import Evaluation, Outcome
-from training.course import follow
+from training.loop import train
 from training.stopping import Losses
 from worker.course import Course, same_bits
+from worker.job_inputs import fused
 
 
 class Told(NamedTuple):
@@ -48,7 +49,7 @@ def verification(course: Course, progress: Callable[[], None]) -> dict[str, Any]
 def taken_again(course: Course, progress: Callable[[], None]) -> list[Told]:
     """The job from its start, as far as it was recorded."""
     blocks = []
-    for block in follow(course.legs, course.data, course.numerics):
+    for block in train(course.segments, course.data, course.numerics, fused=fused(course.job)):
         blocks.append(Told(block.first, block.losses, block.evaluations, block.outcome))
         progress()
         if block.outcome is None and block.checkpoint.iteration > course.job.iteration:

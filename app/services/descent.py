@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 from app.db import Look
 from app.errors import Conflict, Invalid
 from app.ids import new_id
-from app.services import datasets, inheritance, jobs, lineage
+from app.services import checkpoints, datasets, inheritance, jobs, lineage
 from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Intervention, Job, JobState
 from training.catalog.words import Section
 from training.check import Limits
+from training.fusion_rules import fusion_key
 from training.merge import merged
 from training.mistakes import Mistake, translate
 from training.plan import Plan
@@ -62,11 +63,13 @@ def retry(look: Look, storage: Storage, job_id: str, request_id: str) -> Heir:
         if parent.state not in TERMINAL:
             raise Conflict(f"a job that is {parent.state} has not ended; there is nothing to retry")
         log = lineage.interventions(session, [job_id])[job_id]
-        plan = lineage.legs(parent, log, datasets.finder(session))[-1].plan
-        saved = inheritance.checkpoints(session, parent, parent.iteration)
-    readable = inheritance.from_readable(storage, saved)
+        plan = lineage.segments(parent, log, datasets.finder(session))[-1].plan
+        saved = checkpoints.newest_first(session, parent.id, parent.iteration)
+    readable, _ = checkpoints.from_newest_readable(
+        saved, lambda row: storage.proved(row.location, row.sha256)
+    )
     last = readable[0].iteration if readable else 0
-    begins = max([last, *(leg["until"] for leg in parent.lineage)])
+    begins = max([last, *(segment["until"] for segment in parent.lineage)])
     job = descendant(plan, parent, begins, request_id)
     job.retry_of, job.lineage = parent.id, parent.lineage
     job.labels, job.priority = parent.labels, parent.priority
@@ -88,7 +91,7 @@ def fork(
                 f"the job has recorded {parent.iteration} iterations, so it cannot be forked at {n}"
             )
         log = [lineage.spoken(r) for r in lineage.interventions(session, [job_id])[job_id]]
-        saved = inheritance.checkpoints(session, parent, n)
+        saved = checkpoints.newest_first(session, parent.id, n)
     stored = datasets.still(look)
     before = lineage.plan(parent.spec, [], stored)
     base = parent.spec | {"metadata": parent.labels, "priority": parent.priority}
@@ -214,10 +217,16 @@ def still_valid(log: Sequence[Row], changes: Row) -> list[Row]:
 
 
 def descendant(plan: Plan, parent: Job, begins: int, request_id: str) -> Job:
-    """The new job, with what it has of its parent; it has ``begins`` losses from the start."""
+    """The new job, with what it has of its parent; it has ``begins`` losses from the start.
+
+    It keeps the numerics class that was committed with its parent. It may train in a group only if
+    all of its segments, the parent's and its own, are one graph on the same data.
+    """
+    key = fusion_key(plan)
     return jobs.new(
         plan,
         request_id,
+        fusion_key=key if key == parent.fusion_key else None,
         tenant_id=parent.tenant_id,
         iteration=begins,
         epoch=plan.epoch(begins),

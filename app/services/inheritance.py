@@ -5,7 +5,6 @@ keeps the job. In it rows are written, and the database copies the series by its
 """
 
 from collections.abc import Sequence
-from itertools import dropwhile
 from typing import Any
 
 import numpy as np
@@ -76,17 +75,6 @@ def extremes(session: Session, parent: Job, heir: Job) -> tuple[Values, Values]:
         if not np.isnan(lowest):
             best[name] = speakable(float(highest if rises(name) else lowest))
     return latest, best
-
-
-def checkpoints(session: Session, job: Job, last: int) -> Sequence[Checkpoint]:
-    """A job's checkpoints up to iteration ``last``, newest first."""
-    query = select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.iteration <= last)
-    return session.scalars(query.order_by(Checkpoint.iteration.desc())).all()
-
-
-def from_readable(storage: Storage, rows: Sequence[Checkpoint]) -> Sequence[Checkpoint]:
-    """The newest checkpoint that can be read, and those before it; none: the start needs none."""
-    return list(dropwhile(lambda row: not storage.whole(row.location, row.sha256), rows))
 
 
 def shared(storage: Storage, rows: Sequence[Checkpoint], heir: Job) -> list[Checkpoint]:

@@ -18,7 +18,7 @@ from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Job, JobState
 from app.tables.columns import entry
 from training.check import Limits, check
-from training.company import apart, company
+from training.fusion_rules import fusion_key, why_not_fusable
 from training.mistakes import Mistakes
 from training.plan import Plan
 from training.stored import Resolver
@@ -60,7 +60,7 @@ def new(plan: Plan, request_id: str, job_id: str | None = None, **columns: Any) 
         "series": ["loss", *plan.validation_series],
         "dataset_id": datasets.named_in(spec),
         "signature": plan.signature,
-        "company": company(plan) if apart(plan, "cpu") is None else None,
+        "fusion_key": fusion_key(plan) if why_not_fusable(plan, "cpu") is None else None,
         "request_id": request_id,
     }
     return Job(**(values | columns))

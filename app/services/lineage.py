@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.tables import Intervention, Job
 from training.check import UNLIMITED, check
-from training.plan import Change, Leg, Plan
+from training.plan import Change, Plan, Segment
 from training.stored import Resolver
 
 
@@ -26,14 +26,14 @@ def interventions(session: Session, job_ids: Sequence[str]) -> dict[str, list[In
     return found
 
 
-def legs(job: Job, log: Sequence[Intervention], stored: Resolver) -> tuple[Leg, ...]:
-    """The course of a job, from its first iteration to its last."""
-    dataset = job.spec["dataset"]
+def segments(job: Job, log: Sequence[Intervention], stored: Resolver) -> tuple[Segment, ...]:
+    """The plans that rule a job, from its first iteration to its last."""
+    dataset = {"dataset": job.spec["dataset"]}
     earlier = [
-        Leg(plan(leg["spec"] | {"dataset": dataset}, leg["interventions"], stored), leg["until"])
-        for leg in job.lineage
+        Segment(plan(part["spec"] | dataset, part["interventions"], stored), part["until"])
+        for part in job.lineage
     ]
-    return (*earlier, Leg(plan(job.spec, [spoken(row) for row in log], stored)))
+    return (*earlier, Segment(plan(job.spec, [spoken(row) for row in log], stored)))
 
 
 def plan(spec: dict[str, Any], log: Sequence[dict[str, Any]], stored: Resolver) -> Plan:
@@ -49,12 +49,12 @@ def changes(log: Sequence[dict[str, Any]]) -> tuple[Change, ...]:
 def descent(parent: Job, log: Sequence[dict[str, Any]], n: int) -> list[dict[str, Any]]:
     """The lineage of a job that leaves its parent at iteration ``n``.
 
-    The leg that rules ``n`` ends there; it is the parent's own, or one of its ancestors'.
+    The segment that rules ``n`` ends there; it is the parent's own, or one of its ancestors'.
     """
     spec = {name: value for name, value in parent.spec.items() if name != "dataset"}
     own: dict[str, Any] = {"until": None, "spec": spec, "interventions": list(log)}
-    past = [leg for leg in parent.lineage if leg["until"] < n]
-    ruling = next((leg for leg in parent.lineage if leg["until"] >= n), own)
+    past = [segment for segment in parent.lineage if segment["until"] < n]
+    ruling = next((segment for segment in parent.lineage if segment["until"] >= n), own)
     known = [entry for entry in ruling["interventions"] if entry["iteration"] < n]
     return [*past, {"until": n, "spec": ruling["spec"], "interventions": known}]
 

@@ -19,7 +19,7 @@ class Job(TenantOwned, Base):
     repeats what a lost one had done). ``running_seconds`` is over all attempts. ``events`` and
     ``interventions`` say how many rows of these tables are the job's. ``lineage``: the
     specifications that ruled the iterations before the present one does (``app.services.lineage``).
-    ``company``: equal for jobs that may be trained side by side (``training.company``).
+    ``fusion_key``: equal for jobs that may be trained as one group (``training.fusion_rules``).
     """
 
     __tablename__ = "jobs"
@@ -27,7 +27,7 @@ class Job(TenantOwned, Base):
         Index("ix_jobs_queue", "state", "priority", "id", "tenant_id", "device_wanted"),
         Index("ix_jobs_lanes", "state", "tenant_id", "device_wanted", "priority", "id", "worker"),
         Index("ix_jobs_tenant_id_id", "tenant_id", "id"),
-        Index("ix_jobs_company", "company", "state"),
+        Index("ix_jobs_fusion_key", "fusion_key", "state"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -40,7 +40,7 @@ class Job(TenantOwned, Base):
     series: Mapped[list[str]] = mapped_column(JSON())
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
     signature: Mapped[str | None] = mapped_column(index=True)
-    company: Mapped[str | None]
+    fusion_key: Mapped[str | None]
     retry_of: Mapped[str | None]
     forked_from: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     lineage: Mapped[list[dict[str, Any]]] = mapped_column(JSON(), default=list)

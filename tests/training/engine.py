@@ -16,9 +16,9 @@ from training.check import check
 from training.data import Data, load
 from training.group import Group
 from training.job import Training
+from training.loop import group_of, train
 from training.numerics import Numerics
-from training.plan import Plan
-from training.run import group_of, train
+from training.plan import Plan, Segment
 
 FLOAT32 = Numerics(torch.device("cpu"))
 FLOAT64 = Numerics(torch.device("cpu"), torch.float64)
@@ -213,7 +213,7 @@ def gathered(blocks: list[Block]) -> Ended:
 
 def trained(job: Job, resume: Checkpoint | None = None) -> Ended:
     """The job through ``train``, to its end."""
-    return gathered(list(train(job.plan, job.data, job.numerics, resume)))
+    return gathered(list(train([Segment(job.plan)], job.data, job.numerics, resume)))
 
 
 def stepped(job: Job, seconds: float = 0.0, start: Checkpoint | None = None) -> Ended:

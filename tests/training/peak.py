@@ -15,8 +15,9 @@ from tests.databases import ROOT
 from training.check import UNLIMITED, check
 from training.data import load
 from training.job import Training
+from training.loop import group_of, train
 from training.numerics import Numerics, configure
-from training.run import group_of, train
+from training.plan import Segment
 
 
 def measured(specifications: list[Any]) -> list[int]:
@@ -47,7 +48,7 @@ def peak(raw: Any) -> int:
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
     plan, numerics = check(raw, UNLIMITED), Numerics.on("cpu")
-    for _ in train(plan, load(plan, numerics), numerics):
+    for _ in train([Segment(plan)], load(plan, numerics), numerics):
         pass
     return resident("VmHWM") - before
 

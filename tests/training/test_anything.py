@@ -7,8 +7,8 @@ from tests.training.anything import Anything
 from tests.training.engine import Ended, Job, gathered, ready
 from training import checkpoint
 from training.blocks import Checkpoint
+from training.loop import group_of
 from training.mistakes import Mistakes
-from training.run import group_of
 
 HOW_MANY = 60
 

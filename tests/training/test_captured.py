@@ -29,11 +29,11 @@ from training import captured, group
 from training.batched import LAYERS
 from training.blocks import Checkpoint
 from training.captured import UNROLLED, launches
-from training.company import FUSABLE
 from training.feed import CHUNK
+from training.fusion_rules import FUSABLE
 from training.group import Alone, Group
+from training.loop import group_of
 from training.numerics import Numerics
-from training.run import group_of
 
 Device = Literal["cpu", "cuda"]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]

@@ -20,7 +20,7 @@ from tests.training.engine import (
 )
 from training import checkpoint
 from training.catalog import INITS, LAYERS
-from training.run import group_of
+from training.loop import group_of
 
 OUT = {"type": "linear", "out_features": 3}
 

@@ -21,11 +21,11 @@ from tests.training.engine import (
 )
 from training.batched import LAYERS, LOSSES, MANY
 from training.blocks import Block, Checkpoint
-from training.company import FUSABLE, apart, company
 from training.fused import GRAPHS
+from training.fusion_rules import FUSABLE, fusion_key, why_not_fusable
 from training.group import Group
 from training.job import Training
-from training.run import group_of
+from training.loop import group_of
 
 ACTIVATIONS = sorted(set(LAYERS) - {"linear", "flatten", "dropout"})
 LAST = {"type": "linear", "out_features": 2}
@@ -134,8 +134,8 @@ def assert_same(found: Ended, wanted: Ended) -> None:
 def test_a_job_has_the_same_bits_alone_and_in_any_company(seed: int, size: int) -> None:
     draw, common = random.Random(seed), signature(seed)
     jobs = [ready(member(common, draw)) for _ in range(size)]
-    assert not any(apart(job.plan, "cpu") for job in jobs)
-    assert len({company(job.plan) for job in jobs}) == 1
+    assert not any(why_not_fusable(job.plan, "cpu") for job in jobs)
+    assert len({fusion_key(job.plan) for job in jobs}) == 1
     ends = together(jobs, draw.choice([0.0, 0.002, 0.02]), traced=draw.random() < 0.7)
     for k in draw.sample(range(size), min(size, 3)):
         assert_same(ends[k], alone(jobs[k]))
@@ -230,9 +230,9 @@ def test_one_may_join_where_others_are_on_their_way() -> None:
     ],
 )
 def test_what_is_not_fused(change: Specification) -> None:
-    assert apart(ready(regression()).plan, "cpu") is None
-    assert apart(ready(regression()).plan, "cuda") is not None
-    assert apart(ready(regression(**change)).plan, "cpu") is not None
+    assert why_not_fusable(ready(regression()).plan, "cpu") is None
+    assert why_not_fusable(ready(regression()).plan, "cuda") is not None
+    assert why_not_fusable(ready(regression(**change)).plan, "cpu") is not None
 
 
 def test_what_is_fused_is_there() -> None:
@@ -255,4 +255,4 @@ def test_what_is_fused_is_there() -> None:
 )
 def test_who_keeps_company_with_whom(change: Specification, same: bool) -> None:
     one, other = ready(regression()).plan, ready(regression(**change)).plan
-    assert (company(one) == company(other)) is same
+    assert (fusion_key(one) == fusion_key(other)) is same

@@ -196,7 +196,7 @@ def test_errors_fall_and_all_other_metrics_rise() -> None:
 
 def test_what_is_measured_by_default_needs_no_torchmetrics() -> None:
     code = (
-        "import sys, torch, training.run; from training.metrics import MEASURE\n"
+        "import sys, torch, training.loop; from training.metrics import MEASURE\n"
         "for name in ('accuracy', 'mse', 'mae', 'r2'):\n"
         "    MEASURE[name](None, torch.rand(3, 2), torch.ones(3, 2) if name[0] != 'a' else "
         "torch.ones(3))\n"

@@ -8,7 +8,7 @@ from tests.specifications import ONE_WEIGHT, Specification
 from tests.training.engine import FLOAT32, OPTIMIZERS, Job, bits, cnn, ready, regression, stepped
 from training import checkpoint, group, replay
 from training.blocks import Checkpoint
-from training.plan import Leg
+from training.plan import Segment
 from training.replay import Moment
 
 NETWORKS: dict[str, Specification] = {"cnn": cnn(iterations=30), "mlp": regression(iterations=30)}
@@ -42,11 +42,11 @@ def test_any_iteration_comes_back_to_the_bit(network: str, optimizer: str) -> No
     wanted, kept = course(job), stepped(job).checkpoints
     assert [loss for _, loss, _, _ in wanted] == stepped(job, 60).losses.tolist()
     for n in (0, 1, 13, 29):
-        assert seen(replay.replay([Leg(job.plan)], job.data, FLOAT32, n, None, 30)) == wanted[n]
+        assert seen(replay.replay([Segment(job.plan)], job.data, FLOAT32, n, None, 30)) == wanted[n]
     for n, nearest in ((1, 0), (13, 4), (20, 19), (29, 10)):
         start = checkpoint.decode(checkpoint.encode(kept[nearest]), FLOAT32)
         assert start.iteration == nearest + 1 <= n
-        moment = replay.replay([Leg(job.plan)], job.data, FLOAT32, n, start, 30)
+        moment = replay.replay([Segment(job.plan)], job.data, FLOAT32, n, start, 30)
         assert seen(moment) == wanted[n]
         assert moment.iteration == n
         assert moment.lr == job.plan.learning_rate(n)
@@ -54,7 +54,7 @@ def test_any_iteration_comes_back_to_the_bit(network: str, optimizer: str) -> No
 
 def after_the_last(job: Job, nearest: Checkpoint | None) -> Moment:
     last = job.plan.iterations
-    return replay.replay([Leg(job.plan)], job.data, FLOAT32, last, nearest, last)
+    return replay.replay([Segment(job.plan)], job.data, FLOAT32, last, nearest, last)
 
 
 @pytest.mark.parametrize("specification", NETWORKS.values(), ids=NETWORKS)
@@ -76,14 +76,14 @@ def test_a_long_replay_swaps_to_a_trace_and_keeps_its_bits(
     job = ready({**specification, "iterations": 300})
     wanted = stepped(job, 60)
     monkeypatch.setattr(group, "WORTH_TRACING", 0.0)
-    monkeypatch.setattr(replay, "LOOK", 0.01)
+    monkeypatch.setattr(replay, "LONGEST_BLOCK_SECONDS", 0.01)
     assert bits(after_the_last(job, None).parameters) == bits(wanted.outcome.weights.parameters)
 
 
 def test_one_weight_comes_back_as_the_closed_form_says() -> None:
     job = ready(ONE_WEIGHT)
     for n in (0, 1, 17, 49):
-        moment = replay.replay([Leg(job.plan)], job.data, FLOAT32, n, None, 50)
+        moment = replay.replay([Segment(job.plan)], job.data, FLOAT32, n, None, 50)
         assert moment.gradient is not None
         assert moment.update is not None
         assert moment.parameters.item() == pytest.approx(4 - 2 * 0.8**n, abs=1e-6)

@@ -24,7 +24,8 @@ from tests.training.engine import (
 )
 from training import checkpoint
 from training.blocks import Weights
-from training.run import group_of, train
+from training.loop import group_of, train
+from training.plan import Segment
 
 NOISE: Specification = {"x": table(40, 3), "y": table(40, 2, seed=9)}
 """Nothing can be learned here, so that validation soon gets worse."""
@@ -118,7 +119,7 @@ def test_train_resumes_from_a_checkpoint() -> None:
 
 def test_a_job_that_swaps_to_the_traced_runner_gives_the_bits_of_one_that_does_not() -> None:
     job = ready(cnn(iterations=400))
-    blocks = list(train(job.plan, job.data, job.numerics))
+    blocks = list(train([Segment(job.plan)], job.data, job.numerics))
     assert {block.runner for block in blocks} == {"eager", "traced"}
     end = blocks[-1].outcome
     assert end is not None

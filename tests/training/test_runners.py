@@ -7,7 +7,7 @@ import pytest
 
 from tests.specifications import Specification
 from tests.training.engine import OPTIMIZERS, cnn, course, ready, regression, table
-from training.run import group_of
+from training.loop import group_of
 from training.step import State
 
 ITERATIONS = 35

@@ -24,10 +24,9 @@ from tests.training.engine import (
     trained,
 )
 from training import catalog, checkpoint
-from training.course import follow
-from training.plan import Leg
+from training.loop import group_of, train
+from training.plan import Segment
 from training.replay import replay
-from training.run import group_of
 from training.spec import JobSpec
 from training.step import State
 
@@ -65,7 +64,7 @@ def test_a_traced_run_has_the_bits_of_an_eager_one(name: str) -> None:
 def test_a_replayed_iteration_has_the_bits_it_had(name: str) -> None:
     one = job(name)
     kept = stepped(one).checkpoints
-    moment = replay([Leg(one.plan)], one.data, FLOAT32, 17, kept[11], ITERATIONS)
+    moment = replay([Segment(one.plan)], one.data, FLOAT32, 17, kept[11], ITERATIONS)
     assert bits(moment.parameters) == bits(kept[16].state.parameters)
 
 
@@ -128,8 +127,8 @@ def test_each_leg_of_a_course_weighs_and_rounds_as_its_own_plan_says() -> None:
     first = ready(binary(precision="bf16", loss={"type": "bce_with_logits", "pos_weight": 9.0}))
     second = ready(binary())
     whole = stepped(first)
-    legs = [Leg(first.plan, 12), Leg(second.plan)]
-    blocks = list(follow(legs, second.data, FLOAT32))
+    segments = [Segment(first.plan, 12), Segment(second.plan)]
+    blocks = list(train(segments, second.data, FLOAT32))
     assert blocks[0].losses.tobytes() == whole.losses[:1].tobytes()
     losses = np.concatenate([block.losses for block in blocks])
     assert losses[:12].tobytes() == whole.losses[:12].tobytes()

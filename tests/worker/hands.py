@@ -4,6 +4,8 @@ The recorder, the checkpoints and the reasons to stop are the real ones; only th
 an engine of one line (``model.walked``), which depends on all that was before as training does.
 """
 
+import time
+
 import torch
 from sqlalchemy import select
 
@@ -15,13 +17,15 @@ from training.blocks import Block, Checkpoint, Outcome, Weights
 from training.check import check
 from training.data import load
 from training.numerics import Numerics
-from training.plan import Leg
+from training.plan import Segment
 from training.step import State
-from worker.attempt import newest, reason_to_stop, seen_again
 from worker.child import Child
-from worker.course import legs_of
 from worker.fence import Intervened
-from worker.recorder import Entry, Recorder
+from worker.group_writer import GroupWriter
+from worker.job_inputs import segments_of
+from worker.member import Member
+from worker.recorder import Recorder
+from worker.resume import latest_checkpoint, reload_job
 from worker.transaction import Prepared
 
 NUMERICS = Numerics.on("cpu")
@@ -40,11 +44,14 @@ class Attempt:
 
     def begin(self) -> None:
         """From the newest checkpoint, as every attempt."""
-        self.follow(legs_of(self.child, self.job), newest(self.child, self.job, NUMERICS))
+        start = latest_checkpoint(self.child, self.job, NUMERICS)
+        self.follow(segments_of(self.child, self.job), start)
 
-    def follow(self, legs: tuple[Leg, ...], start: Checkpoint | None) -> None:
+    def follow(self, segments: tuple[Segment, ...], start: Checkpoint | None) -> None:
         """Goes on from there; what was in the spool is dropped."""
-        self.recorder = Recorder(self.child, self.job, legs, DATA, start, lambda: 1.0)
+        self.recorder = Recorder(self.child, self.job, segments, DATA, start, lambda: 1.0)
+        self.member = Member(self.child, self.job, time.monotonic())
+        self.member.recorder = self.recorder
         self.at = start.iteration if start else 0
         self.x = float(start.state.parameters) if start else 0.0
         self.spool, self.over, self.told_to_rest = [], False, False
@@ -62,24 +69,25 @@ class Attempt:
             weights = Weights(state.parameters, {})
             outcome = Outcome("completed", until, weights, {"train": {"loss": self.x}})
         block = Block(first, losses, (), Checkpoint(until, state), "eager", outcome)
-        end = None if outcome else reason_to_stop(self.child, self.recorder, block)
+        end = self.member.reason_to_stop(block)
         save = outcome is None and (save or end is not None)
-        self.spool.append(self.recorder.prepare(Entry(block, save, end)))
+        self.spool.append(self.recorder.prepare(block, save=save, end=end))
         self.over = outcome is not None or end is not None
 
     def write(self, *, twice: bool) -> Prepared:
         """Commits the oldest block, or sends it once more: the answer was lost."""
-        assert self.recorder is not None
         prepared = self.spool.pop(0)
-        try:
-            for _ in range(1 + twice):
-                self.recorder.commit(prepared)
-        except Intervened:
-            self.job = seen_again(self.child, self.job)
-            self.follow(legs_of(self.child, self.job), self.recorder.durable)
-            raise
-        finally:
-            self.a_row_names_what_is_left_of(prepared)
+        for _ in range(1 + twice):
+            GroupWriter(self.child).transact([(self.member, prepared)])
+            if self.member.failure is not None:
+                break
+        self.a_row_names_what_is_left_of(prepared)
+        failure = self.member.failure
+        if isinstance(failure, Intervened):
+            self.job = reload_job(self.child, self.job)
+            self.follow(segments_of(self.child, self.job), self.member.recorder.durable)
+        if failure is not None:
+            raise failure
         return prepared
 
     def a_row_names_what_is_left_of(self, prepared: Prepared) -> None:

@@ -28,9 +28,9 @@ from app.tables import HELD, TERMINAL, Checkpoint, Event, Job, JobState, MetricC
 from tests.worker.hands import PLANS, Attempt
 from tests.worker.model import LIMIT, Model, spoken
 from training.check import Limits
-from worker.attempt import fail
 from worker.child import Child
 from worker.claims import claim_next
+from worker.failures import fail
 from worker.fence import Intervened, Lost, write
 from worker.supervisor import bury
 from worker.sweeper import Sweeper
@@ -252,10 +252,11 @@ class Life(RuleBasedStateMachine):
         if all(model.over for model in self.models.values()):
             self.create(0)
         waiting = {i: m for i, m in self.models.items() if m.state == JobState.QUEUED}
-        job = claim_next(worker)
-        if job is None:
+        claim = claim_next(worker)
+        if claim is None:
             assert not waiting
             return
+        job = claim.job
         assert job.id == min(waiting, key=lambda i: (-waiting[i].priority, i))
         self.models[job.id].claimed(worker.id)
         self.attempts.append(Attempt(worker, job))

@@ -7,7 +7,7 @@ from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
 from training.check import check
 from worker.child import Child
-from worker.job import train_next
+from worker.run_jobs import train_next
 
 
 def test_a_model_that_cannot_be_stored_fails_the_job_as_a_fault_of_the_place(

@@ -24,8 +24,9 @@ def test_a_claim_raises_the_fence_and_names_the_worker(
     child: Child, make_job: MakeJob, job_row: ReadJob
 ) -> None:
     job_id = make_job()
-    claimed = claim_next(child)
-    assert claimed is not None
+    claim = claim_next(child)
+    assert claim is not None
+    claimed = claim.job
     row = job_row(job_id)
     assert (row.state, row.fence, row.worker) == (JobState.RUNNING, 1, child.id)
     assert claimed.fence == 1
@@ -42,7 +43,7 @@ def test_every_job_is_claimed_exactly_once_by_many_at_once(child: Child, make_jo
     made = {make_job() for _ in range(12)}
     with ThreadPoolExecutor(6) as pool:
         claimed = list(pool.map(lambda _: claim_next(here), range(12)))
-    assert {job.id for job in claimed if job} == made
+    assert {claim.job.id for claim in claimed if claim} == made
 
 
 def test_priority_comes_first_then_the_tenant_with_less_then_age(
@@ -50,7 +51,7 @@ def test_priority_comes_first_then_the_tenant_with_less_then_age(
 ) -> None:
     first, second = make_job("a"), make_job("a")
     other, urgent = make_job("b"), make_job("a", priority=5)
-    claimed = [job.id for _ in range(4) if (job := claim_next(child))]
+    claimed = [claim.job.id for _ in range(4) if (claim := claim_next(child))]
     assert claimed == [urgent, other, first, second]
 
 
@@ -63,8 +64,9 @@ def test_a_write_under_an_old_fence_changes_nothing(
     child: Child, rows: Database, make_job: MakeJob, job_row: ReadJob
 ) -> None:
     job_id = make_job()
-    claimed = claim_next(child)
-    assert claimed is not None
+    claim = claim_next(child)
+    assert claim is not None
+    claimed = claim.job
     with rows.session() as session:
         session.execute(update(Job).where(Job.id == job_id).values(fence=Job.fence + 1))
     with pytest.raises(Lost), rows.session() as session:
@@ -84,8 +86,9 @@ def test_without_its_predicate_a_write_under_an_old_fence_takes_effect(
     monkeypatch.setattr(fence, "renewal", fence.renewal.__wrapped__)  # and nothing is kept
     no_fence(fence)
     job_id = make_job()
-    claimed = claim_next(child)
-    assert claimed is not None
+    claim = claim_next(child)
+    assert claim is not None
+    claimed = claim.job
     with rows.session() as session:
         session.execute(update(Job).where(Job.id == job_id).values(fence=Job.fence + 1))
     with rows.session() as session:
@@ -97,8 +100,9 @@ def test_a_cancelled_job_refuses_its_worker(
     child: Child, rows: Database, make_job: MakeJob, job_row: ReadJob
 ) -> None:
     job_id = make_job()
-    claimed = claim_next(child)
-    assert claimed is not None
+    claim = claim_next(child)
+    assert claim is not None
+    claimed = claim.job
     with rows.session() as session:
         control.cancel(session, job_id)
     with pytest.raises(Lost), rows.session() as session:

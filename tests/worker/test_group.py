@@ -19,19 +19,19 @@ from tests.servers import eventually
 from tests.specifications import Specification
 from tests.training.engine import ready, regression, trained
 from tests.worker.conftest import MakeJob
-from training import company as who
 from training.check import Limits, check
 from training.fused import Fused
+from training.fusion_rules import fusion_key, why_not_fusable
 from worker.child import Child
-from worker.claims import claim_company, claim_next
-from worker.job import train_next
+from worker.claims import claim_compatible, claim_next
+from worker.run_jobs import train_next
 
 Make = Callable[..., str]
 JobRow = Callable[[str], Job]
 
 
 def specification(seed: int, **sections: Any) -> Specification:
-    """A member of the company; they differ in seed, rate and length."""
+    """A member of the group; they differ in seed, rate and length."""
     return regression(
         **{
             "seed": seed,
@@ -49,13 +49,12 @@ def post(make_job: MakeJob) -> Make:
 
     def make(raw: Specification, **columns: Any) -> str:
         plan = check(raw)
-        fused = who.apart(plan, "cpu") is None
+        fused = why_not_fusable(plan, "cpu") is None
         return make_job(
             spec=plan.spec.model_dump(mode="json"),
             iterations=plan.iterations,
             series=["loss", *plan.validation_series],
-            company=who.company(plan) if fused else None,
-            **columns,
+            **{"fusion_key": fusion_key(plan) if fused else None, **columns},
         )
 
     return make
@@ -118,26 +117,28 @@ def test_no_job_goes_along_before_one_of_a_higher_priority(
 ) -> None:
     post(specification(0), priority=5)
     low = [post(specification(seed), priority=seed % 2) for seed in range(1, 5)]
-    lead = claim_next(child)
-    assert lead is not None
+    claim = claim_next(child)
+    assert claim is not None
+    lead = claim.job
     other = post({**specification(9), "deterministic": True}, priority=1)
-    assert [job.id for job in claim_company(child, lead, 1, 10)] == [low[0], low[2]]
-    assert claim_company(child, lead, 3, 10) == []  # the other one is before them
+    assert [claim.job.id for claim in claim_compatible(child, lead, 1, 10)] == [low[0], low[2]]
+    assert claim_compatible(child, lead, 3, 10) == []  # the other one is before them
     with rows.session() as session:
         session.execute(update(Job).where(Job.id == other).values(state=JobState.PAUSED))
-    assert [job.id for job in claim_company(child, lead, 3, 10)] == [low[1], low[3]]
+    assert [claim.job.id for claim in claim_compatible(child, lead, 3, 10)] == [low[1], low[3]]
 
 
 def test_while_another_tenant_waits_nobody_joins_what_is_on_its_way(
     child: Child, post: Make
 ) -> None:
     post(specification(0))
-    lead = claim_next(child)
-    assert lead is not None
+    claim = claim_next(child)
+    assert claim is not None
+    lead = claim.job
     post(specification(1))
     post(specification(2), tenant="another")
-    assert claim_company(child, lead, 2, 10) == []
-    assert len(claim_company(child, lead, 1, 10)) == 1  # as it begins
+    assert claim_compatible(child, lead, 2, 10) == []
+    assert len(claim_compatible(child, lead, 1, 10)) == 1  # as it begins
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_while_another_tenant_waits_nobody_joins_what_is_on_its_way(
         ({"tenant": "another"}, {}),
         ({"deaths": 1}, {}),
         ({"device_wanted": "cuda"}, {}),
-        ({"forked_from": {"id": "job_0", "iteration": 3}}, {}),
+        ({"fusion_key": None}, {}),  # a fork that changes what the graph depends on
         ({}, {"batch_size": 9}),
         ({}, {"fuse": "never"}),
     ],
@@ -155,10 +156,11 @@ def test_who_does_not_go_along(
     child: Child, post: Make, columns: dict[str, Any], sections: Specification
 ) -> None:
     post(specification(0))
-    lead = claim_next(child)
-    assert lead is not None
+    claim = claim_next(child)
+    assert claim is not None
+    lead = claim.job
     post(specification(1, **sections), **columns)
-    assert claim_company(child, lead, 1, 10) == []
+    assert claim_compatible(child, lead, 1, 10) == []
 
 
 @pytest.mark.parametrize(("idle", "taken"), [(0, 6), (1, 3), (2, 2), (6, 0)])
@@ -170,11 +172,12 @@ def test_a_group_leaves_work_for_those_that_have_none(
             here = {"supervisor": "s", "place": "p", "pid": n, "pool": "training", "device": "cpu"}
             session.add(Worker(id=new_id("wrk"), **here))
     post(specification(0))
-    lead = claim_next(child)
-    assert lead is not None
+    claim = claim_next(child)
+    assert claim is not None
+    lead = claim.job
     for seed in range(1, 7):
         post(specification(seed))
-    assert len(claim_company(child, lead, 1, 10)) == taken
+    assert len(claim_compatible(child, lead, 1, 10)) == taken
 
 
 def test_who_is_cancelled_paused_or_changed_leaves_the_others_alone(

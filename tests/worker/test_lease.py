@@ -15,25 +15,22 @@ from app.tables import Job, JobState
 from tests.servers import eventually
 from tests.worker.conftest import MakeJob
 from training.blocks import Block
-from training.course import follow
-from training.data import load
-from training.numerics import Numerics
+from training.loop import Loop
 from worker.child import Child
 from worker.claims import claim_next
-from worker.course import legs_of
 from worker.fence import Lost
-from worker.job import give_back, train_next
+from worker.group_writer import Entry, GroupWriter
 from worker.lease import SAFE, Heartbeat
-from worker.recorder import Entry, Recorder
-from worker.sink import Sink
+from worker.member import Member
+from worker.run_jobs import give_back, train_next
 
 
 @pytest.fixture
 def claimed(child: Child, make_job: MakeJob) -> Job:
     make_job()
-    job = claim_next(child)
-    assert job is not None
-    return job
+    claim = claim_next(child)
+    assert claim is not None
+    return claim.job
 
 
 def quick(child: Child, **settings: float) -> Child:
@@ -82,13 +79,14 @@ def test_a_heartbeat_that_is_answered_late_holds_from_when_it_was_asked_for(
 def test_a_block_that_is_answered_late_makes_it_hold_from_when_it_was_sent(
     child: Child, claimed: Job, rows: Database
 ) -> None:
-    heartbeat, block, recorder = begun(child, claimed)
-    with Sink(recorder, heartbeat) as sink:
+    member, block = begun(child, claimed)
+    heartbeat = member.heartbeat
+    with GroupWriter(child) as writer:
         with nobody_else_writes(rows):
-            sink.put(Entry(block))
+            writer.put([Entry(member, block)])
             time.sleep(1)
             freed = time.monotonic()
-        sink.flush()
+        writer.flush()
     assert heartbeat.began < heartbeat.renewed_at < freed
 
 
@@ -96,13 +94,13 @@ def test_a_claim_that_is_answered_late_holds_from_when_it_was_asked_for(
     child: Child, rows: Database, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_job()
-    begin, since = Heartbeat.__enter__, list[float]()
+    beat, since = Heartbeat.beat, list[float]()
 
-    def begin_seen(heartbeat: Heartbeat) -> Heartbeat:
+    def beat_seen(heartbeat: Heartbeat) -> None:
         since.append(heartbeat.renewed_at)
-        return begin(heartbeat)
+        beat(heartbeat)
 
-    monkeypatch.setattr(Heartbeat, "__enter__", begin_seen)
+    monkeypatch.setattr(Heartbeat, "beat", beat_seen)
     with ThreadPoolExecutor(1) as pool:
         with nobody_else_writes(rows):
             trained = pool.submit(train_next, child)
@@ -134,25 +132,22 @@ def test_while_the_database_is_away_nothing_stalls(
 
 
 def test_no_file_is_written_under_a_lease_that_may_have_run_out(child: Child, claimed: Job) -> None:
-    heartbeat, block, recorder = begun(child, claimed, time.monotonic() - 100)
-    with Sink(recorder, heartbeat) as sink:
-        sink.put(Entry(block, save=True))
+    member, block = begun(child, claimed, time.monotonic() - 100)
+    with GroupWriter(child) as writer:
+        writer.put([Entry(member, block, save=True)])
         time.sleep(0.5)
         assert not files(child)
-        heartbeat.renewed(time.monotonic())
-        sink.flush()
+        member.heartbeat.renewed(time.monotonic())
+        writer.flush()
         assert files(child)
 
 
-def begun(
-    child: Child, claimed: Job, since: float | None = None
-) -> tuple[Heartbeat, Block, Recorder]:
+def begun(child: Child, claimed: Job, since: float | None = None) -> tuple[Member, Block]:
     """The first block of an attempt, computed, and a heart that does not beat."""
-    legs, numerics = legs_of(child, claimed), Numerics.on("cpu")
-    data = load(legs[-1].plan, numerics)
-    heartbeat = Heartbeat(child, claimed, since)
-    recorder = Recorder(child, claimed, legs, data, None, heartbeat.running_seconds)
-    return heartbeat, next(follow(legs, data, numerics)), recorder
+    member = Member(child, claimed, time.monotonic() if since is None else since)
+    member.resume(None)
+    (block,) = Loop().blocks([member.progress])
+    return member, block
 
 
 def files(child: Child) -> list[Path]:

@@ -17,7 +17,7 @@ from training import checkpoint
 from training.check import check
 from training.numerics import Numerics
 from worker.child import Child
-from worker.job import train_next
+from worker.run_jobs import train_next
 
 SPEC = {**ONE_WEIGHT, "iterations": 400, "checkpoint_every_seconds": 0}
 CODES = {errno.ENOSPC: "storage_full", errno.EFBIG: "storage_full", errno.EIO: "storage_failed"}

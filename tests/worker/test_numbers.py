@@ -12,7 +12,7 @@ from tests.worker.conftest import MakeJob
 from training.check import check
 from training.numerics import Numerics, has_bf16
 from worker.child import Child
-from worker.job import train_next
+from worker.run_jobs import train_next
 
 
 def specified(make_job: MakeJob, **sections: object) -> str:

@@ -14,8 +14,8 @@ from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
 from training.check import check
 from worker.child import Child
-from worker.job import train_next
 from worker.replays import answer_next
+from worker.run_jobs import train_next
 
 
 def renewed(task: Task, lease: datetime | None) -> bool:

@@ -23,7 +23,7 @@ from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
 from training.check import check
 from worker.child import Child
-from worker.job import train_next
+from worker.run_jobs import train_next
 
 CALLS = "open,openat,rename,fsync,fdatasync,write,pwrite64,sendto,close"
 FULL_LINE = re.compile(r"^(\d+) +(\w+)\((.*)\) += +(-?\d+)")

@@ -24,8 +24,8 @@ from training.numerics import Numerics
 from training.tensorfile import pack
 from worker.child import Child
 from worker.ends import AT_REST
-from worker.job import train_next
 from worker.recorder import Recorder
+from worker.run_jobs import train_next
 
 SPEC = {**ONE_WEIGHT, "iterations": 600, "checkpoint_every_seconds": 0}
 ReadJob = Callable[[str], Job]
@@ -51,12 +51,12 @@ def paused(
     asked = list[Any]()
     prepare = Recorder.prepare
 
-    def pause_meanwhile(recorder: Recorder, entry: Any) -> Any:
+    def pause_meanwhile(recorder: Recorder, *given: Any, **named: Any) -> Any:
         if not asked:
-            asked.append(entry)
+            asked.append(given)
             with rows.session() as session:
                 control.pause(session, job_id)
-        return prepare(recorder, entry)
+        return prepare(recorder, *given, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(Recorder, "prepare", pause_meanwhile)

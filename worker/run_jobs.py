@@ -10,13 +10,13 @@ from app.db import AWAY
 from app.services import quotas
 from app.services.control import move
 from app.tables import Job
-from worker.attempt import answer_for, attempt
+from worker.attempt import Attempt
 from worker.away import when_it_answers
 from worker.child import Child
-from worker.claims import claim_next, may_have_company
+from worker.claims import Claim, claim_next
 from worker.ends import GIVEN_BACK
+from worker.failures import fail_job
 from worker.fence import held
-from worker.group import Together
 
 log = structlog.get_logger()
 
@@ -26,37 +26,35 @@ def train_next(child: Child) -> bool:
     false: none waits."""
     asked_at = time.monotonic()
     try:
-        job = claim_next(child)
+        claim = claim_next(child)
     except quotas.Beyond:
         return True  # nothing was claimed: look again
     except AWAY:
         # The claim may have been made all the same: then the job has our name.
         log.exception("the database does not answer: nothing is claimed")
         return give_back(child, Job.worker == child.id)
-    if job is None:
+    if claim is None:
         return False
+    job = claim.job
     with structlog.contextvars.bound_contextvars(
         job_id=job.id, request_id=job.request_id, tenant_id=job.tenant_id, fence=job.fence
     ):
         try:
-            work(child, job, asked_at)
+            work(child, claim, asked_at)
         except AWAY:
             log.exception("the database does not answer: what is held is given back when it does")
             return give_back(child, Job.worker == child.id)
     return True
 
 
-def work(child: Child, job: Job, claimed_at: float) -> None:
+def work(child: Child, claim: Claim, claimed_at: float) -> None:
     """Trains the job, alone or with others, and answers for whatever goes wrong."""
     try:
-        if may_have_company(child, job):
-            Together(child, job, claimed_at).train()
-        else:
-            attempt(child, job, claimed_at)
+        Attempt(child, claim, claimed_at).train()
     except AWAY:
         raise  # of which nothing can be said now
     except Exception as error:  # noqa: BLE001 -- the job must not be left running
-        answer_for(child, job, error)
+        fail_job(child, claim.job, error)
 
 
 def give_back(child: Child, *which: ColumnElement[bool]) -> bool:

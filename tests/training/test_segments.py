@@ -1,4 +1,4 @@
-"""A course of several legs: what a fork descends from, and what it changes."""
+"""A course of several segments: what a fork descends from, and what it changes."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,10 +9,11 @@ import torch
 from tests.training.engine import FLOAT32
 from training.blocks import Block, Checkpoint
 from training.check import check
-from training.course import entered, follow
 from training.data import load
-from training.plan import Change, Leg, Plan
+from training.loop import train
+from training.plan import Change, Plan, Segment
 from training.replay import replay
+from training.segments import enter
 from training.stopping import Counters
 
 SPEC: dict[str, Any] = {
@@ -37,8 +38,8 @@ def plan(**changes: Any) -> Plan:
     return check(SPEC | changes)
 
 
-def followed(*legs: Leg, resume: Checkpoint | None = None) -> list[Block]:
-    return list(follow(legs, load(legs[-1].plan, FLOAT32), FLOAT32, resume))
+def followed(*segments: Segment, resume: Checkpoint | None = None) -> list[Block]:
+    return list(train(segments, load(segments[-1].plan, FLOAT32), FLOAT32, resume))
 
 
 def losses(blocks: list[Block]) -> list[float]:
@@ -56,18 +57,18 @@ def final(blocks: list[Block]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("border", [0, 1, 14, 20, 40])
-def test_two_legs_of_one_plan_are_one(border: int) -> None:
-    whole, cut = followed(Leg(plan())), followed(Leg(plan(), border), Leg(plan()))
+def test_two_segments_of_one_plan_are_one(border: int) -> None:
+    whole, cut = followed(Segment(plan())), followed(Segment(plan(), border), Segment(plan()))
     assert losses(cut) == losses(whole)
     assert evaluations(cut) == evaluations(whole)
     assert torch.equal(final(cut), final(whole))
 
 
 @pytest.mark.parametrize("border", [0, 14, 20])
-def test_a_leg_begins_where_the_one_before_left_it(border: int) -> None:
+def test_a_segment_begins_where_the_one_before_left_it(border: int) -> None:
     other = plan(seed=5, batch_size=8, iterations=30, evaluate_every=10)
-    blocks = followed(Leg(plan(), border), Leg(other))
-    whole = followed(Leg(plan()))
+    blocks = followed(Segment(plan(), border), Segment(other))
+    whole = followed(Segment(plan()))
     found = losses(blocks)
     assert len(found) == 30
     assert found[:border] == losses(whole)[:border]
@@ -77,27 +78,33 @@ def test_a_leg_begins_where_the_one_before_left_it(border: int) -> None:
     assert sorted(evaluations(blocks)) == grids
     # The first weights are those of the first leg's seed, even if it rules no iteration.
     data = load(other, FLOAT32)
-    first = replay([Leg(plan(), border), Leg(other)], data, FLOAT32, 0, None, 30)
-    alone = replay([Leg(plan())], data, FLOAT32, 0, None, 40)
+    first = replay([Segment(plan(), border), Segment(other)], data, FLOAT32, 0, None, 30)
+    alone = replay([Segment(plan())], data, FLOAT32, 0, None, 40)
     assert torch.equal(first.parameters, alone.parameters)
 
 
-def test_any_iteration_of_several_legs_can_be_had_again() -> None:
-    legs = [Leg(plan(), 10), Leg(plan(seed=1), 20), Leg(plan(seed=2, iterations=30))]
-    blocks = followed(*legs)
-    data, found = load(legs[-1].plan, FLOAT32), losses(blocks)
+def test_any_iteration_of_several_segments_can_be_had_again() -> None:
+    segments = [
+        Segment(plan(), 10),
+        Segment(plan(seed=1), 20),
+        Segment(plan(seed=2, iterations=30)),
+    ]
+    blocks = followed(*segments)
+    data, found = load(segments[-1].plan, FLOAT32), losses(blocks)
     saved = [block.checkpoint for block in blocks if block.checkpoint.iteration <= 20]
     for n in (0, 9, 10, 15, 20, 29):
         starts = [None, *(c for c in saved if c.iteration <= n)]
         for start in starts:
-            assert replay(legs, data, FLOAT32, n, start, 30).loss == pytest.approx(found[n], abs=0)
+            assert replay(segments, data, FLOAT32, n, start, 30).loss == pytest.approx(
+                found[n], abs=0
+            )
 
 
-def test_a_course_can_be_resumed_in_any_leg() -> None:
-    legs = [Leg(plan(), 10), Leg(plan(seed=1))]
-    whole = followed(*legs)
+def test_a_course_can_be_resumed_in_any_segment() -> None:
+    segments = [Segment(plan(), 10), Segment(plan(seed=1))]
+    whole = followed(*segments)
     for block in whole[:-1]:
-        again = followed(*legs, resume=block.checkpoint)
+        again = followed(*segments, resume=block.checkpoint)
         assert losses(again) == losses(whole)[block.checkpoint.iteration :]
         assert torch.equal(final(again), final(whole))
 
@@ -136,10 +143,10 @@ def test_past_the_planned_end_every_rate_goes_on_sensibly(schedule: Any) -> None
 def test_the_log_is_a_part_of_the_course() -> None:
     log = (Change(12, lr=0.01), Change(15, iterations=25))
     changed = plan().changed(log)
-    found = losses(followed(Leg(changed)))
+    found = losses(followed(Segment(changed)))
     assert len(found) == 25
-    assert found[:13] == losses(followed(Leg(plan())))[:13]
-    assert found[13:] != losses(followed(Leg(plan())))[13:25]
+    assert found[:13] == losses(followed(Segment(plan())))[:13]
+    assert found[13:] != losses(followed(Segment(plan())))[13:25]
 
 
 # -- the border
@@ -147,14 +154,14 @@ def test_the_log_is_a_part_of_the_course() -> None:
 
 def test_a_stop_rule_that_was_changed_counts_anew() -> None:
     old = plan(early_stopping={"patience": 3}, convergence={"tolerance": 1e-9}).spec
-    state = followed(Leg(plan()))[0].checkpoint
+    state = followed(Segment(plan()))[0].checkpoint
     counters = Counters(start=1.0, best=0.5, best_iteration=7, without_improvement=2, tail=(1.0,))
     at = replace(state, counters=counters)
-    assert entered(at, old, old) == at
+    assert enter(at, old, old) == at
     patient = plan(early_stopping={"patience": 9}, convergence={"tolerance": 1e-9}).spec
-    assert entered(at, old, patient).counters == Counters(start=1.0, tail=(1.0,))
+    assert enter(at, old, patient).counters == Counters(start=1.0, tail=(1.0,))
     strict = plan(early_stopping={"patience": 3}, convergence={"tolerance": 1.0}).spec
-    assert entered(at, old, strict).counters == replace(counters, tail=())
+    assert enter(at, old, strict).counters == replace(counters, tail=())
     smooth = {"type": "cross_entropy", "label_smoothing": 0.1}
     another = plan(early_stopping={"patience": 3}, loss=smooth).spec
-    assert entered(at, old, another).counters == Counters()
+    assert enter(at, old, another).counters == Counters()

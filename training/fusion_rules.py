@@ -23,15 +23,15 @@ FUSABLE = {
 }
 """Layers that keep one job's numbers apart from its neighbours', to the bit, by device. On CUDA
 none is, as long as no measurement there has shown which do; none that is not on a CPU."""
-LARGE = 2**18
+MAX_FUSED_VALUES = 2**18
 """Parameters, or outputs of a layer for a batch, over which a job is not fused."""
-TOGETHER = {"cpu": 2**17, "cuda": 2**24}
+MAX_GROUP_PARAMETERS = {"cpu": 2**17, "cuda": 2**24}
 """Parameters of all jobs of a group together: on a CPU, what fits into a core's cache."""
-MOST = {"cpu": 64, "cuda": 512}
+MAX_GROUP_SIZE = {"cpu": 64, "cuda": 512}
 """Jobs of a group at most."""
 
 
-def apart(plan: Plan, device: str) -> str | None:
+def why_not_fusable(plan: Plan, device: str) -> str | None:
     """Why a job is of the class *sequential* there; ``None``: it is fused."""
     spec, layers = plan.spec, list(every(plan.layers))
     if spec.deterministic:
@@ -48,17 +48,19 @@ def apart(plan: Plan, device: str) -> str | None:
         if word.type not in FUSABLE[device]:
             return f"{word.type} is not fused on {device}"
     widest = max(math.prod(layer.output_shape) for layer in layers)
-    if plan.parameter_count > LARGE or plan.batch_size * widest > LARGE:
+    if plan.parameter_count > MAX_FUSED_VALUES or plan.batch_size * widest > MAX_FUSED_VALUES:
         return "it is large enough to fill a core by itself"
     return None
 
 
-def room(plan: Plan, device: str) -> int:
+def max_group_size(plan: Plan, device: str) -> int:
     """How many such jobs a group holds at most."""
-    return min(MOST[device], max(1, TOGETHER[device] // max(1, plan.parameter_count)))
+    return min(
+        MAX_GROUP_SIZE[device], max(1, MAX_GROUP_PARAMETERS[device] // max(1, plan.parameter_count))
+    )
 
 
-def work(plan: Plan) -> str:
+def graph_key(plan: Plan) -> str:
     """Equal for jobs whose iterations are one graph of kernels; everything in which they still
     differ is a number that the graph is given (rates, decay, the rate of a dropout …)."""
     spec = plan.spec
@@ -84,12 +86,12 @@ def work(plan: Plan) -> str:
     )
 
 
-def company(plan: Plan) -> str:
+def fusion_key(plan: Plan) -> str:
     """Equal for jobs that may be trained side by side: the same work on the same data."""
-    return digest([work(plan), same_data(plan)])
+    return digest([graph_key(plan), data_key(plan)])
 
 
-def same_data(plan: Plan) -> str:
+def data_key(plan: Plan) -> str:
     """Equal for jobs whose data are the same once they are loaded, and refused for the same."""
     lookup = embedding(plan.layers)
     rows = None if lookup is None else lookup.num_embeddings
