@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 LONGEST = 1_000
 """Characters of a pointer: a client may have made up a name of any length."""

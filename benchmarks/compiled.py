@@ -2,11 +2,11 @@
 
     python -m benchmarks.compiled
 
-Ours: the graph of an iteration as the engine runs it on a CPU (``training.program``; a job with
-convolutions: its trace). Beside it the same graph compiled by TorchInductor for just these shapes,
-which needs a C++ compiler. Both begin with the same real state, batch and numbers and go on from
-what they made. Printed: microseconds an iteration on one thread (the least of several runs), the
-seconds that compiling took, and after how many iterations those are earned back.
+Ours: the graph of an iteration as the engine runs it on a CPU (``training.step.cpu_program``; a
+job with convolutions: its trace). Beside it the same graph compiled by TorchInductor for just
+these shapes, which needs a C++ compiler. Both begin with the same real state, batch and numbers
+and go on from what they made. Printed: microseconds an iteration on one thread (the least of
+several runs), the seconds that compiling took, and after how many iterations those are earned back.
 
 ``apart``: whether a job's bits are the same alone, among five and among all when the compiled code
 holds for any number of jobs, as a class of its own would have to have it.
@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from benchmarks.engine import MLP, cnn, prepared
-from training.feed import Batch
-from training.fused import Fused
-from training.job import Training
-from training.kernels import ADAM, adam_by_parts
-from training.numerics import Numerics
-from training.runners import Traced
-from training.step import State
+from training.engine.fused_group import FusedGroup
+from training.engine.job import TrainingJob
+from training.functional.adam_kernel import ADAM, adam_by_parts
+from training.step.batches import Batch
+from training.step.runners import Traced
+from training.step.step import State
+from training.tensors.numerics import Numerics
 
 SGD: dict[str, Any] = {"type": "sgd", "lr": 0.05, "momentum": 0.9}
 ADAM_WORD: dict[str, Any] = {"type": "adam", "lr": 1e-3}
@@ -85,16 +85,16 @@ def compiled(step: Step, given: Sequence[Tensor], *, any_number: bool = False) -
     return made
 
 
-def group(sections: dict[str, Any], jobs: int) -> tuple[Fused, State]:
+def group(sections: dict[str, Any], jobs: int) -> tuple[FusedGroup, State]:
     """So many jobs that differ in their seed, and where they begin."""
     made_ready = [prepared(**sections, batch_size=64, iterations=2000, seed=k) for k in range(jobs)]
     data = made_ready[0][1]
-    members = [Training(plan, data, Numerics.on("cpu")) for plan, _ in made_ready]
-    made = Fused(members)
+    members = [TrainingJob(plan, data, Numerics.on("cpu")) for plan, _ in made_ready]
+    made = FusedGroup(members)
     return made, made.begin([job.beginning().state for job in members])
 
 
-def batch_of(made: Fused, n: int) -> Batch:
+def batch_of(made: FusedGroup, n: int) -> Batch:
     """What update ``n`` of all jobs is given."""
     return made.table([n] * len(made.jobs), 1).each(lambda tensor: tensor[0])
 
@@ -121,7 +121,7 @@ def fused(name: str, sections: dict[str, Any], jobs: int) -> None:
 def convolutions() -> None:
     """The line of P4."""
     plan, data = prepared(**cnn())
-    job = Training(plan, data, Numerics.on("cpu"))
+    job = TrainingJob(plan, data, Numerics.on("cpu"))
     state, inputs = job.beginning().state, job.feed(0)
     trace = Traced(job.step, state, inputs)
     given = (*trace.flatten(state), *trace.flatten_inputs(inputs))

@@ -20,8 +20,8 @@ from app.tables import Job, JobState, Tenant
 from benchmarks.durability import worker
 from benchmarks.growth import specification
 from tests.databases import KINDS
-from training import numerics
-from training.check import check
+from training.tensors import numerics
+from training.validation.check import check
 from worker.child import Child
 from worker.run_jobs import train_next
 

@@ -33,12 +33,12 @@ from tests.databases import KINDS
 from tests.servers import Redis
 from tests.service import ring_at
 from tests.specifications import DIGITS_CNN
-from training import numerics
-from training.check import check
-from training.data import Data, load
-from training.loop import train
-from training.numerics import Numerics
-from training.plan import Segment
+from training.engine.loop import train
+from training.spec.plan import Segment
+from training.tensors import numerics
+from training.tensors.data import Data, load
+from training.tensors.numerics import Numerics
+from training.validation.check import check
 from worker.attempt import Attempt
 from worker.child import Child
 from worker.claims import claim_next

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.goals import Bound, Round, agree, goal, in_turn
-from training import numerics
-from training.check import UNLIMITED, check
-from training.data import Data, load
-from training.loop import train
-from training.numerics import Numerics
-from training.plan import Plan, Segment
+from training.engine.loop import train
+from training.spec.plan import Plan, Segment
+from training.tensors import numerics
+from training.tensors.data import Data, load
+from training.tensors.numerics import Numerics
+from training.validation.check import UNLIMITED, check
 
 LAST = 100
 """Iterations over which losses are compared."""

@@ -35,9 +35,9 @@ from benchmarks.engine import (
 from benchmarks.goals import Missing, Round, agree, goal, in_turn, timed
 from fallline import Client
 from fallline.embedded import Embedded
-from training.data import Data
-from training.numerics import Numerics
-from training.plan import Plan
+from training.spec.plan import Plan
+from training.tensors.data import Data
+from training.tensors.numerics import Numerics
 
 Device = Literal["cpu", "cuda"]
 JOBS, SMOOTHING = 128, 0.2

@@ -27,9 +27,9 @@ from app.tables import Job, MetricChunk, Tenant
 from benchmarks.durability import worker
 from benchmarks.goals import Round, goal, in_turn, peer
 from tests.databases import KINDS
-from training.blocks import Block
-from training.check import check
-from training.loop import Loop
+from training.engine.blocks import Block
+from training.engine.loop import Loop
+from training.validation.check import check
 from worker.child import Child
 from worker.claims import claim_next
 from worker.fence import Lost

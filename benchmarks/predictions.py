@@ -27,8 +27,8 @@ from benchmarks.load import Load, load
 from fallline import Client
 from fallline.embedded import Embedded, own_settings
 from tests.service import free_port
-from training.predict import FORMAT
-from training.tensorfile import under, unpack
+from training.engine.predict import FORMAT
+from training.tensors.tensor_file import under, unpack
 
 CONNECTIONS, SECONDS, WARM_UP = 32, 4.0, 2.0
 BODIES = 256

@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from benchmarks.goals import ROOT, Goal, Measured, peers
-from training import numerics
+from training.tensors import numerics
 
 RESULTS = ROOT / "benchmarks" / "results"
 OURS = ("torch", "numpy", "sqlalchemy", "celery", "redis", "fastapi", "uvicorn", "pydantic")

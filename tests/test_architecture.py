@@ -80,9 +80,9 @@ def fresh_interpreter(code: str, tmp_path: Path) -> set[str]:
         ("worker.__main__", {"torch", "sklearn"}),
         ("worker.celery_app", {"torch", "sklearn"}),
         # Validation needs no torch, and neither does a client.
-        ("training.spec", {"torch", "sklearn"}),
+        ("training.spec.job_spec", {"torch", "sklearn"}),
         ("training.catalog", {"torch", "sklearn"}),
-        ("training.plan", {"torch", "sklearn"}),
+        ("training.spec.plan", {"torch", "sklearn"}),
         ("fallline.cli", {"torch", "sklearn", "sqlalchemy", "celery", "fastapi"}),
     ],
 )

@@ -12,10 +12,10 @@ import structlog
 
 from app.db import AWAY
 from app.tables import Job
-from training.blocks import Block
-from training.data import Data
-from training.fusion_rules import max_group_size
-from training.loop import Loop
+from training.engine.blocks import Block
+from training.engine.loop import Loop
+from training.tensors.data import Data
+from training.validation.fusion_rules import max_group_size
 from worker.child import Child
 from worker.claims import Claim, can_be_grouped, claim_compatible
 from worker.ends import GROUP_TOO_LARGE, End

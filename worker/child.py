@@ -105,11 +105,11 @@ def warm_up(*, trace: bool) -> Device:
 
     A replay seldom needs a trace. Returns the device.
     """
-    from training.check import check
-    from training.data import load
-    from training.job import Training
-    from training.loop import group_of
-    from training.numerics import Numerics, configure
+    from training.engine.job import TrainingJob
+    from training.engine.loop import group_of
+    from training.tensors.data import load
+    from training.tensors.numerics import Numerics, configure
+    from training.validation.check import check
 
     configure()
     numerics = Numerics.on("auto")
@@ -122,7 +122,7 @@ def warm_up(*, trace: bool) -> Device:
             "iterations": 2,
         }
     )
-    job = Training(plan, load(plan, numerics), numerics)
+    job = TrainingJob(plan, load(plan, numerics), numerics)
     group = group_of([job])
     if trace:
         group.trace([job.beginning()])

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session, aliased
 from app.db import clock
 from app.services import events, quotas, turns, workers
 from app.tables import HELD, Job, JobState, Worker
-from training.fusion_rules import why_not_fusable
-from training.numerics import Numerics, Unavailable
-from training.plan import Segment
+from training.spec.plan import Segment
+from training.tensors.numerics import Numerics, Unavailable
+from training.validation.fusion_rules import why_not_fusable
 from worker.child import Child
 from worker.fence import claim
 from worker.job_inputs import segments_of

@@ -11,9 +11,9 @@ from app.services.metrics import Selection
 from app.services.points import Points
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
-from training.blocks import Checkpoint
-from training.numerics import Numerics
-from training.replay import Moment, replay
+from training.engine.blocks import Checkpoint
+from training.engine.replay import IterationState, replay
+from training.tensors.numerics import Numerics
 from worker.child import Child
 from worker.job_inputs import arrays_of, fused, newest_checkpoint, segments_of
 
@@ -35,7 +35,7 @@ class Course:
         self.arrays = arrays_of(child)
         self.data = child.shelf.load(self.plan, self.numerics, self.arrays)
 
-    def moment(self, n: int, progress: Callable[[], None]) -> Moment:
+    def moment(self, n: int, progress: Callable[[], None]) -> IterationState:
         """Iteration ``n`` again, from the nearest checkpoint; ``progress`` is called on the way."""
         nearest = self.nearest_checkpoint(n)
         return replay(
@@ -63,7 +63,7 @@ class Course:
         with self.child.database.session(write=False) as session:
             return metrics.read(session, self.job, [name], Selection(after), limit).series[name]
 
-    def exact(self, moment: Moment) -> bool:
+    def exact(self, moment: IterationState) -> bool:
         """Whether this process computes as the job's did, and found the loss that is recorded."""
         if not self.same_numerics:
             return False

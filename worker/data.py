@@ -2,11 +2,11 @@
 
 from collections import OrderedDict
 
-from training.data import Data, load
-from training.fusion_rules import data_key
-from training.numerics import Numerics
-from training.plan import Plan
-from training.stored import Opener
+from training.datasets.uploaded import Opener
+from training.spec.plan import Plan
+from training.tensors.data import Data, load
+from training.tensors.numerics import Numerics
+from training.validation.fusion_rules import data_key
 
 MOST = 64 << 20
 """Bytes that are kept, of all data sets together."""
@@ -19,8 +19,8 @@ class Shelf:
         self.kept: OrderedDict[tuple[str, str], Data] = OrderedDict()
 
     def load(self, plan: Plan, numerics: Numerics, arrays: Opener) -> Data:
-        """As ``training.data.load``. Data that are written out in a specification are not kept: to
-        compare them costs what is saved."""
+        """As ``training.tensors.data.load``. Data that are written out in a specification are not
+        kept: to compare them costs what is saved."""
         if not isinstance(plan.spec.dataset, str):
             return load(plan, numerics, arrays)
         key = (data_key(plan), numerics.fingerprint())

@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from training.data import example, raw
-from training.explain import Chain, Explanation
-from training.replay import Moment
-from training.segments import segment_at
+from training.engine.explain import Chain, Explanation
+from training.engine.replay import IterationState
+from training.engine.segments import segment_at
+from training.tensors.data import example, raw
 from worker.course import Course
 
 
-def explanation(course: Course, moment: Moment, weight: list[Any], index: int) -> dict[str, Any]:
+def explanation(
+    course: Course, moment: IterationState, weight: list[Any], index: int
+) -> dict[str, Any]:
     """The chain rule for one example at one iteration, and the update that followed."""
     address, name, place = weight
     train = course.data.parts["train"]
@@ -56,7 +58,7 @@ def backward(found: Explanation) -> dict[str, Any]:
     }
 
 
-def update(moment: Moment, name: str, place: tuple[int, ...]) -> dict[str, Any] | None:
+def update(moment: IterationState, name: str, place: tuple[int, ...]) -> dict[str, Any] | None:
     """What the batch of that iteration made of the weight; nothing after the last update."""
     if moment.gradient is None or moment.update is None:
         return None

@@ -10,9 +10,9 @@ from app.db import clock
 from app.services.control import move
 from app.storage import DamagedFile, is_full
 from app.tables import Job
-from training.data import UnfitData
-from training.mistakes import Mistakes
-from training.numerics import Unavailable
+from training.spec.mistakes import Mistakes
+from training.tensors.data import UnfitData
+from training.tensors.numerics import Unavailable
 from worker.child import Child
 from worker.ends import failed
 from worker.fence import Lost, write

@@ -7,7 +7,7 @@ import structlog
 
 from app.db import AWAY
 from app.services import counters
-from training.blocks import Block
+from training.engine.blocks import Block
 from worker.background_writer import BackgroundWriter
 from worker.child import Child
 from worker.ends import End

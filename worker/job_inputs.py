@@ -5,11 +5,11 @@ from collections.abc import Callable
 from app.services import checkpoints, datasets, lineage
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Dataset, Job
-from training import checkpoint
-from training.blocks import Checkpoint
-from training.numerics import Numerics
-from training.plan import Segment
-from training.stored import Opener
+from training.datasets.uploaded import Opener
+from training.engine import checkpoint
+from training.engine.blocks import Checkpoint
+from training.spec.plan import Segment
+from training.tensors.numerics import Numerics
 from worker.child import Child
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import structlog
 
 from app.tables import Job, JobState
-from training.blocks import Block, Checkpoint
-from training.data import Data
-from training.numerics import Numerics
-from training.plan import Segment
-from training.segments import SegmentedJob
+from training.engine.blocks import Block, Checkpoint
+from training.engine.segments import SegmentedJob
+from training.spec.plan import Segment
+from training.tensors.data import Data
+from training.tensors.numerics import Numerics
 from worker.child import Child
 from worker.ends import AT_REST, GIVEN_BACK, End, out_of_time
 from worker.job_inputs import arrays_of, fused, segments_of

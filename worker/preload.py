@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.signals import worker_init
 
-from training.numerics import large_tensors_apart
+from training.tensors.numerics import large_tensors_apart
 
 
 @worker_init.connect

@@ -19,13 +19,13 @@ from app.services.levels import Row
 from app.storage import Stored
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, ModelVersion
-from training import checkpoint, predict
-from training.blocks import Block, Checkpoint, Evaluation, Outcome
 from training.catalog.metrics import rises
-from training.data import Data
-from training.fusion_rules import why_not_fusable
-from training.plan import Plan, Segment
-from training.stopping import EXPLODED
+from training.engine import checkpoint, predict
+from training.engine.blocks import Block, Checkpoint, Evaluation, Outcome
+from training.engine.stopping import MAX_LOSS_RATIO
+from training.spec.plan import Plan, Segment
+from training.tensors.data import Data
+from training.validation.fusion_rules import why_not_fusable
 from worker.child import Child
 from worker.ends import End, failed
 from worker.levels import Rows
@@ -249,7 +249,7 @@ def ended(outcome: Outcome, loss: float | str | None) -> End:
         return End("succeed", reason, {"result": speakable(outcome.result)})
     message = (
         f"the loss at iteration {outcome.iteration} was {loss}; it or the weights after it are "
-        f"no numbers, or it is over {EXPLODED:.0e} times that of the start: "
+        f"no numbers, or it is over {MAX_LOSS_RATIO:.0e} times that of the start: "
         "the learning rate is probably too high; try a third of it"
     )
     end = failed("diverged", "loss_diverged", message, outcome.iteration)

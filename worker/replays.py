@@ -12,7 +12,7 @@ from torch import Tensor
 from app.db import AWAY, clock
 from app.numbers import speakable
 from app.tables import Job, Task, TaskState
-from training.replay import Moment
+from training.engine.replay import IterationState
 from worker.away import when_it_answers
 from worker.child import Child
 from worker.course import Course
@@ -95,7 +95,7 @@ def finish(child: Child, task: Task, **values: Any) -> None:
         write(session, task, finished_at=clock(), **values)
 
 
-def described(moment: Moment, wanted: list[Any] | None) -> dict[str, Any]:
+def described(moment: IterationState, wanted: list[Any] | None) -> dict[str, Any]:
     """The parameters asked for in full, or a summary of each."""
     views = {
         kind: moment.network.views(tensor)

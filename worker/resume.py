@@ -11,8 +11,8 @@ from app.services import events
 from app.storage import DamagedFile
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
-from training.blocks import Checkpoint
-from training.numerics import Numerics
+from training.engine.blocks import Checkpoint
+from training.tensors.numerics import Numerics
 from worker.child import Child
 from worker.fence import Lost, write
 from worker.job_inputs import newest_checkpoint

@@ -19,7 +19,7 @@ from app.services.models import add_version
 from app.storage import Stored
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, MetricChunk, MetricLevel
-from training.blocks import Checkpoint
+from training.engine.blocks import Checkpoint
 from worker.child import Child
 from worker.ends import End
 from worker.fence import write

@@ -9,10 +9,10 @@ from sqlalchemy import select
 
 from app.services.points import Points
 from app.tables import ModelVersion
-from training import predict
-from training.blocks import Evaluation, Outcome
-from training.loop import train
-from training.stopping import Losses
+from training.engine import predict
+from training.engine.blocks import Evaluation, Outcome
+from training.engine.loop import train
+from training.engine.stopping import Losses
 from worker.course import Course, same_bits
 from worker.job_inputs import fused
 

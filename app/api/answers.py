@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 from app.errors import Invalid
 from app.services import answers
 from app.services.answers import Attempt, Known
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.accept import JSON
 from app.errors import Invalid, WrongMediaType
-from training.mistakes import MOST, Mistake, escaped, translate
+from training.spec.mistakes import MAX_LISTED_COUNT, Mistake, escaped, translate
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -94,10 +94,12 @@ def decoded(body: bytes) -> Any:
         raise unreadable(f"cannot be read as JSON at character {error.pos}") from error
     except (ValueError, RecursionError) as error:
         raise unreadable(f"cannot be read as JSON{why_not(body, error)}") from error
-    if ESCAPES.search(body) and (found := list(islice(unkept(document), MOST))):
+    if ESCAPES.search(body) and (found := list(islice(unkept(document), MAX_LISTED_COUNT))):
         raise Invalid("the body holds characters that cannot be kept", found)
     if doubled:
-        raise Invalid("the body gives names twice", list(islice(given_twice(document), MOST)))
+        raise Invalid(
+            "the body gives names twice", list(islice(given_twice(document), MAX_LISTED_COUNT))
+        )
     return document
 
 

@@ -19,7 +19,7 @@ from app.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from app.services import answers
 from app.services.keys import Principal
 from app.storage import Storage
-from training.mistakes import MOST, Mistake, unknown
+from training.spec.mistakes import MAX_LISTED_COUNT, Mistake, unknown
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ async def known_parameters(request: Request) -> None:
         if name not in known
     ]
     if found:
-        raise Invalid("the request has mistakes", found[:MOST])
+        raise Invalid("the request has mistakes", found[:MAX_LISTED_COUNT])
 
 
 def parameters(dependant: Dependant) -> Iterator[str]:

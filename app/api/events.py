@@ -16,7 +16,7 @@ from app.errors import Invalid
 from app.services import jobs, story
 from app.services.keys import Principal
 from app.services.story import Place
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["progress"])
 

@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request
 from app.errors import Invalid
 from app.services.jobs import Filters
 from app.tables import JobState
-from training.mistakes import Mistake, unknown
+from training.spec.mistakes import Mistake, unknown
 
 PARAMETERS = ("limit", "after", "state", "name")
 LABEL = "metadata."

@@ -33,8 +33,8 @@ from app.services.batches import Batch
 from app.services.changes import JobChanges
 from app.services.standing import standings
 from app.tables import Job
-from training.plan import Plan
-from training.spec import JobSpec
+from training.spec.job_spec import JobSpec
+from training.spec.plan import Plan
 
 router = Router(prefix="/v1/jobs", tags=["jobs"])
 

@@ -17,7 +17,7 @@ from app.services import jobs, metrics
 from app.services.metrics import Selection
 from app.services.points import Points
 from app.tables import TERMINAL, Job
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["progress"])
 

@@ -5,7 +5,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from app.errors import Invalid
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 HEADERS, HEADER_BYTES = 8, 2_000
 """How many headers a part may have, and how long each may be."""

@@ -23,7 +23,7 @@ from app.inference.turns import Turns, at_length
 from app.numbers import written
 from app.services.models import Served, Which
 from app.storage import Storage
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 MOMENT = 1 << 12
 """Bytes that are read slowly at once; more than that, and images, have a thread."""

@@ -19,7 +19,7 @@ from app.inference.examples import examples as examples_of
 from app.services import datasets, jobs
 from app.services.keys import Principal
 from app.services.models import Which
-from training.check import UNLIMITED, check
+from training.validation.check import UNLIMITED, check
 
 router = Router(prefix="/v1", tags=["predictions"])
 

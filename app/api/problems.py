@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from app.db import AWAY
 from app.errors import Invalid, ServiceError, StorageFull, Unavailable, problem
 from app.storage import is_full
-from training.mistakes import SENTENCES, Mistake
+from training.spec.mistakes import SENTENCES, Mistake
 
 log = structlog.get_logger()
 

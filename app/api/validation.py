@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from app.api.schemas import Document
 from app.services.validation import Validation
-from training.plan import LayerPlan, Plan
+from training.spec.plan import LayerPlan, Plan
 
 
 class LayerDocument(Document):

@@ -4,14 +4,14 @@ from typing import Any
 
 from app.errors import Unavailable
 from app.storage import DamagedFile
-from training.plan import Plan
-from training.stored import Opener
+from training.datasets.uploaded import Opener
+from training.spec.plan import Plan
 
 
 def examples(plan: Plan, arrays: Opener, split: str, limit: int) -> list[dict[str, Any]]:
     """Raw inputs and true targets of the first rows of a split."""
-    from training.data import example, raw
-    from training.data import split as rows_of
+    from training.tensors.data import example, raw
+    from training.tensors.data import split as rows_of
 
     try:
         x, y = raw(plan, arrays)

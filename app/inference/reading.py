@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Invalid
-from training.mistakes import Mistake, Mistakes
+from training.spec.mistakes import Mistake, Mistakes
 
 if TYPE_CHECKING:
-    from training.predict import Predictor
+    from training.engine.predict import Predictor
 
 Floats = NDArray[np.float64]
 
 
 def fitting(predictor: "Predictor", inputs: list[Any]) -> Floats:
     """The inputs as an array; raises ``Invalid`` with a pointer to an input that does not fit."""
-    from training.predict import UnfitInput
+    from training.engine.predict import UnfitInput
 
     try:
         return predictor.read(inputs)

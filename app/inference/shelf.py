@@ -17,7 +17,7 @@ from app.services.models import Served
 from app.storage import DamagedFile, Storage
 
 if TYPE_CHECKING:
-    from training.predict import Predictor
+    from training.engine.predict import Predictor
 
 BESIDE = 200_000
 """Bytes that a model takes beside its tensors, about: layers, names, labels."""
@@ -67,7 +67,7 @@ def size(model: Turns) -> int:
 
 def read(storage: Storage, served: Served) -> "Predictor":
     """A model, from its file."""
-    from training.predict import Predictor
+    from training.engine.predict import Predictor
 
     try:
         return Predictor(storage.get(served.location, served.sha256))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.numbers import written
 
 if TYPE_CHECKING:
-    from training.predict import Predictor
+    from training.engine.predict import Predictor
 
 LIGHT = 4_000_000
 """Floating-point operations that are a moment: a fraction of a millisecond."""

@@ -14,8 +14,8 @@ from app.intake.columns import BOOLEANS, numbers, present
 from app.intake.reader import batches
 from app.intake.table import Reading
 from app.intake.text import Bounds
-from training.arrayfile import Place, layout
-from training.stored import Table
+from training.datasets.array_file import Place, layout
+from training.datasets.uploaded import Table
 
 PART = 1 << 20
 """Rows that are compared at once."""

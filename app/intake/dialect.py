@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import IO
 
 from app.intake.text import DELIMITERS, BadFile, Bounds, Encoding, Utf8, detected, too_many_columns
-from training.mistakes import nearest
+from training.spec.mistakes import nearest
 
 SAMPLE = 1 << 16
 """Bytes from which the dialect is told."""

@@ -14,7 +14,7 @@ from app.intake.dialect import Dialect, Wishes, dialect, did_you_mean
 from app.intake.reader import batches, line_of
 from app.intake.text import BadFile, Bounds, UnknownColumn
 from training.catalog import Column
-from training.stored import Table
+from training.datasets.uploaded import Table
 
 MANY_ROWS = 20
 """From so many rows on, a text that is different in most of them is no category."""

@@ -12,11 +12,11 @@ from app.errors import Invalid
 from app.ids import new_id
 from app.services import datasets, jobs
 from app.tables import Job
-from training.catalog.words import Section
-from training.check import Limits
-from training.merge import merged
-from training.mistakes import MOST, Mistake, translate
-from training.plan import Plan
+from training.catalog.base import Section
+from training.spec.merge_patch import merged
+from training.spec.mistakes import MAX_LISTED_COUNT, Mistake, translate
+from training.spec.plan import Plan
+from training.validation.check import Limits
 
 Some = Field(min_length=1, max_length=1000)
 
@@ -40,10 +40,12 @@ def planned(look: Look, raw: Any, limits: Limits) -> list[Plan]:
             plans.append(jobs.checked(spec, limits, stored))
         except Invalid as found:
             wrong |= {located(batch, number, mistake): None for mistake in found.errors}
-        if len(wrong) >= MOST:
+        if len(wrong) >= MAX_LISTED_COUNT:
             break
     if wrong:
-        raise Invalid("the batch has mistakes", list(wrong)[:MOST], code="invalid_specification")
+        raise Invalid(
+            "the batch has mistakes", list(wrong)[:MAX_LISTED_COUNT], code="invalid_specification"
+        )
     return plans
 
 

@@ -16,10 +16,10 @@ from training.catalog import (
     PREPARATIONS,
     SCHEDULES,
     Classes,
+    Config,
     Facts,
-    Word,
 )
-from training.spec import JobSpec
+from training.spec.job_spec import JobSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     arguments: Schema
 
 
-WORDS: dict[str, Mapping[str, type[Word]]] = {
+WORDS: dict[str, Mapping[str, type[Config]]] = {
     "layers": LAYERS,
     "losses": LOSSES,
     "optimizers": OPTIMIZERS,
@@ -54,7 +54,7 @@ def entries(family: str) -> tuple[Entry, ...]:
     return tuple(entry(name, word) for name, word in WORDS[family].items())
 
 
-def entry(name: str, word: type[Word]) -> Entry:
+def entry(name: str, word: type[Config]) -> Entry:
     """A word, described by its own docstring and its own fields."""
     description = plain(inspect.getdoc(word) or "")
     return Entry(name, summary(description), description, arguments(word))
@@ -70,7 +70,7 @@ def plain(docstring: str) -> str:
     return docstring.replace("``", "`")
 
 
-def arguments(word: type[Word]) -> Schema:
+def arguments(word: type[Config]) -> Schema:
     """The JSON Schema of a word's arguments: of the word itself, without its name."""
     schema = word.model_json_schema()
     # A layer that holds layers refers to itself; then the whole is one of its definitions.

@@ -17,11 +17,11 @@ from app.ids import new_id
 from app.services import events
 from app.services.control import lock
 from app.tables import TERMINAL, Intervention, Job
+from training.catalog.base import Section
 from training.catalog.optimizers import Rate
-from training.catalog.words import Section
-from training.check import Limits
-from training.mistakes import Mistake, translate
-from training.spec import Count, Metadata, Priority
+from training.spec.job_spec import Count, Metadata, Priority
+from training.spec.mistakes import Mistake, translate
+from training.validation.check import Limits
 
 
 class JobChanges(Section):

@@ -15,10 +15,10 @@ from app.services import quotas
 from app.services.pages import Page, page
 from app.storage import DamagedFile, Storage, Stored
 from app.tables import TERMINAL, Dataset, Job
-from training.arrayfile import Arrays, NotArrays, mapped
 from training.catalog import Column
-from training.spec import STORED, JobSpec
-from training.stored import Opener, Resolver, Table, shown, truth
+from training.datasets.array_file import Arrays, NotArrays, mapped
+from training.datasets.uploaded import Opener, Resolver, Table, shown, truth
+from training.spec.job_spec import STORED, JobSpec
 
 KIND = "dataset"
 
@@ -106,7 +106,7 @@ def table(row: Dataset) -> Table:
 
 
 def looker(session: Session) -> Resolver:
-    """Tells ``training.check`` of the tenant's data sets."""
+    """Tells ``training.validation.check`` of the tenant's data sets."""
 
     def resolve(dataset_id: str) -> Table | None:
         row = session.scalar(select(Dataset).where(Dataset.id == dataset_id))

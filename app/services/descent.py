@@ -13,13 +13,13 @@ from app.ids import new_id
 from app.services import checkpoints, datasets, inheritance, jobs, lineage
 from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Intervention, Job, JobState
-from training.catalog.words import Section
-from training.check import Limits
-from training.fusion_rules import fusion_key
-from training.merge import merged
-from training.mistakes import Mistake, translate
-from training.plan import Plan
-from training.stored import Resolver
+from training.catalog.base import Section
+from training.datasets.uploaded import Resolver
+from training.spec.merge_patch import merged
+from training.spec.mistakes import Mistake, translate
+from training.spec.plan import Plan
+from training.validation.check import Limits
+from training.validation.fusion_rules import fusion_key
 
 Row = dict[str, Any]
 

@@ -17,11 +17,11 @@ from app.services.pages import Page, page
 from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Job, JobState
 from app.tables.columns import entry
-from training.check import Limits, check
-from training.fusion_rules import fusion_key, why_not_fusable
-from training.mistakes import Mistakes
-from training.plan import Plan
-from training.stored import Resolver
+from training.datasets.uploaded import Resolver
+from training.spec.mistakes import Mistakes
+from training.spec.plan import Plan
+from training.validation.check import Limits, check
+from training.validation.fusion_rules import fusion_key, why_not_fusable
 
 
 def planned(look: Look, raw: Any, limits: Limits) -> Plan:

@@ -15,7 +15,7 @@ from app.errors import Conflict, Invalid, NotFound, Unauthenticated
 from app.ids import new_id
 from app.services.pages import Page, page
 from app.tables import ApiKey, Tenant
-from training.mistakes import Mistake, unknown
+from training.spec.mistakes import Mistake, unknown
 
 SCOPES = ("read", "train", "predict", "admin")
 

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.tables import Intervention, Job
-from training.check import UNLIMITED, check
-from training.plan import Change, Plan, Segment
-from training.stored import Resolver
+from training.datasets.uploaded import Resolver
+from training.spec.plan import Change, Plan, Segment
+from training.validation.check import UNLIMITED, check
 
 
 def interventions(session: Session, job_ids: Sequence[str]) -> dict[str, list[Intervention]]:

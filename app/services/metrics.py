@@ -16,7 +16,7 @@ from app.services.smoothing import Average
 from app.tables import Job, MetricChunk
 from app.tables.columns import Floats
 from app.tables.metric import CHUNK
-from training.mistakes import Mistake, unknown
+from training.spec.mistakes import Mistake, unknown
 
 STRETCH = 64
 """Chunks that are looked at together."""

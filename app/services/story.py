@@ -19,7 +19,7 @@ from app.services import metrics
 from app.services.metrics import Selection
 from app.services.points import EMPTY, Points, joined
 from app.tables import Event, Job
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 STRETCH = 4096
 """Losses that are told in one piece, at most."""

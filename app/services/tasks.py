@@ -14,9 +14,9 @@ from app.errors import Conflict, Invalid, NotFound
 from app.ids import new_id
 from app.services import datasets, jobs
 from app.tables import TERMINAL, Task
-from training.check import UNLIMITED, check
-from training.mistakes import Mistake, unknown
-from training.plan import Plan
+from training.spec.mistakes import Mistake, unknown
+from training.spec.plan import Plan
+from training.validation.check import UNLIMITED, check
 
 Arguments = dict[str, Any]
 """What is asked about a job, as a worker reads it."""

@@ -8,7 +8,7 @@ from app.errors import Conflict, Invalid
 from app.ids import new_id
 from app.services.pages import Page, page
 from app.tables import Tenant
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 
 def create(session: Session, name: str) -> Tenant:

@@ -9,7 +9,7 @@ from app.intake.dialect import Wishes
 from app.intake.text import BadFile, Bounds, UnknownColumn
 from app.services.datasets import Described
 from app.storage import Draft, Stored
-from training.mistakes import Mistake
+from training.spec.mistakes import Mistake
 
 
 class File(NamedTuple):

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 from app.services import datasets, workers
 from app.services.jobs import checked
 from app.tables import Job
-from training import flops, memory
-from training.check import Limits
-from training.plan import Plan
+from training.spec.plan import Plan
+from training.validation import flops, memory_estimate
+from training.validation.check import Limits
 
 RECENT = 5
 """Jobs of the same signature whose pace is asked for."""
@@ -62,8 +62,8 @@ def validate(session: Session, raw: Any, limits: Limits) -> Validation:
         plan,
         batch * flops.forward(plan),
         batch * flops.backward(plan),
-        memory.estimate(plan).total,
-        memory.parts(plan),
+        memory_estimate.estimate(plan).total,
+        memory_estimate.parts(plan),
         device,
         pace(session, plan, device),
         warnings(plan, present),
@@ -98,7 +98,7 @@ def pace(session: Session, plan: Plan, device: str) -> Pace:
 
 def calibrated(plan: Plan, device: str) -> float:
     """Seconds an iteration should take: arithmetic, memory traffic, and calling the kernels."""
-    activations = memory.parts(plan)["activations"]
+    activations = memory_estimate.parts(plan)["activations"]
     moved = PASSES * 4 * plan.parameter_count + 3 * activations
     layers = len(plan.parameters) + len(plan.layers)
     called = BASE[device] + A_LAYER[device] * layers

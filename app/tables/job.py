@@ -19,7 +19,8 @@ class Job(TenantOwned, Base):
     repeats what a lost one had done). ``running_seconds`` is over all attempts. ``events`` and
     ``interventions`` say how many rows of these tables are the job's. ``lineage``: the
     specifications that ruled the iterations before the present one does (``app.services.lineage``).
-    ``fusion_key``: equal for jobs that may be trained as one group (``training.fusion_rules``).
+    ``fusion_key``: equal for jobs that may be trained as one group
+    (``training.validation.fusion_rules``).
     """
 
     __tablename__ = "jobs"

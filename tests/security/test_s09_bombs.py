@@ -10,9 +10,9 @@ import pytest
 from tests.app.talk import Document, mistakes
 from tests.security.by_hand import SOON, Watched
 from tests.service import Service
-from tests.training.test_images import chunk, made
-from training.arrayfile import NotArrays, mapped
-from training.images import BadImage, decoded
+from tests.training.datasets.test_images import chunk, made
+from training.datasets.array_file import NotArrays, mapped
+from training.datasets.images import BadImage, decoded
 
 MOST = 20 << 20
 HUGE = zlib.compress(b"\0" * (50 << 20), 9)

@@ -21,7 +21,7 @@ from tests.app.talk import TINY, problem
 from tests.app.uploads import CSV, sent
 from tests.security.by_hand import SOON, Watched
 from tests.service import Service
-from tests.training.test_images import made
+from tests.training.datasets.test_images import made
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 

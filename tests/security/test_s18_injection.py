@@ -30,7 +30,7 @@ UNSAFE_METHODS = {"read_pickle", "to_pickle", "subprocess_shell", "from_string",
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "csh", "fish", "cmd", "cmd.exe", "powershell"}
 WRITTEN_DOWN = {
     ("app/api/problems.py", "the format text"),
-    ("training/mistakes.py", "the format text"),
+    ("training/spec/mistakes.py", "the format text"),
 }
 """Formats out of a table that stands above them."""
 STARTERS = ("subprocess.", "os.exec", "os.spawn", "os.posix_spawn", "asyncio.create_subprocess")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from training import numerics
+from training.tensors import numerics
 
 
 @pytest.fixture(scope="module", autouse=True)

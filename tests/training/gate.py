@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.specifications import DIGITS_MLP, Specification
-from training.check import Limits, check
-from training.mistakes import Mistake, Mistakes
-from training.plan import Plan
+from training.spec.mistakes import Mistake, Mistakes
+from training.spec.plan import Plan
+from training.validation.check import Limits, check
 
 LINEAR = {"type": "linear", "out_features": 10}
 CONV = {"type": "conv2d", "out_channels": 4, "kernel_size": 3}

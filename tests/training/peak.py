@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.databases import ROOT
-from training.check import UNLIMITED, check
-from training.data import load
-from training.job import Training
-from training.loop import group_of, train
-from training.numerics import Numerics, configure
-from training.plan import Segment
+from training.engine.job import TrainingJob
+from training.engine.loop import group_of, train
+from training.spec.plan import Segment
+from training.tensors.data import load
+from training.tensors.numerics import Numerics, configure
+from training.validation.check import UNLIMITED, check
 
 
 def measured(specifications: list[Any]) -> list[int]:
@@ -67,7 +67,7 @@ def warm_up() -> None:
         ),
         Numerics.on("cpu"),
     )
-    job = Training(plan, load(plan, numerics), numerics)
+    job = TrainingJob(plan, load(plan, numerics), numerics)
     group = group_of([job])
     group.trace([job.beginning()])
     group.blocks([job.beginning()], 0)

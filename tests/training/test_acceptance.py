@@ -19,7 +19,7 @@ from tests.specifications import (
     Specification,
     with_seed,
 )
-from tests.training.engine import Ended, Job, ready, trained
+from tests.training.small_jobs import Ended, Job, ready, trained
 
 SEEDS = (0, 1, 2)
 

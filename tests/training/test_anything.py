@@ -4,11 +4,11 @@ import warnings
 from collections import Counter
 
 from tests.training.anything import Anything
-from tests.training.engine import Ended, Job, gathered, ready
-from training import checkpoint
-from training.blocks import Checkpoint
-from training.loop import group_of
-from training.mistakes import Mistakes
+from tests.training.small_jobs import Ended, Job, gathered, ready
+from training.engine import checkpoint
+from training.engine.blocks import Checkpoint
+from training.engine.loop import group_of
+from training.spec.mistakes import Mistakes
 
 HOW_MANY = 60
 

@@ -8,7 +8,7 @@ import pytest
 from tests.specifications import Specification
 from tests.training.gate import LINEAR, digits, inline, mistakes
 from training.catalog import DEFAULT_METRICS, METRICS, Classes, Values
-from training.check import check
+from training.validation.check import check
 
 NUMBERS = "use mse_loss, l1_loss, smooth_l1_loss or huber_loss"
 CLASSES = "use cross_entropy or nll_loss"

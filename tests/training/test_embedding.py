@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.training.engine import FLOAT32, cnn, ready, stepped
-from training.check import check
-from training.data import UnfitData, load
-from training.plan import follow
-from training.predict import Predictor, UnfitInput, encode
-from training.spec import Model
+from tests.training.small_jobs import FLOAT32, cnn, ready, stepped
+from training.engine.predict import Predictor, UnfitInput, encode
+from training.spec.job_spec import Model
+from training.spec.plan import infer_shapes
+from training.tensors.data import UnfitData, load
+from training.validation.check import check
 
 
 def lookup(rows: int, **sections: Any) -> dict[str, Any]:
@@ -26,7 +26,9 @@ def lookup(rows: int, **sections: Any) -> dict[str, Any]:
 
 def test_data_with_a_number_that_has_no_row_are_refused_when_they_are_loaded() -> None:
     plan = check(lookup(9))
-    small = follow(Model.model_validate({"layers": lookup(8)["model"]}), plan.facts.input_shape)
+    small = infer_shapes(
+        Model.model_validate({"layers": lookup(8)["model"]}), plan.facts.input_shape
+    )
     with pytest.raises(UnfitData, match=r"x\[2, 2\] = 8 is no whole number from 0 to 7"):
         load(replace(plan, layers=small), FLOAT32)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.specifications import Specification
-from tests.training.engine import (
+from tests.training.small_jobs import (
     FLOAT32,
     FLOAT64,
     cnn,
@@ -18,9 +18,9 @@ from tests.training.engine import (
     regression,
     stepped,
 )
-from training import checkpoint
 from training.catalog import INITS, LAYERS
-from training.loop import group_of
+from training.engine import checkpoint
+from training.engine.loop import group_of
 
 OUT = {"type": "linear", "out_features": 3}
 

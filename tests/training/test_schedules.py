@@ -9,7 +9,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim import lr_scheduler as torchs
 
 from training.catalog import SCHEDULES
-from training.catalog.schedules import ScheduleWord
+from training.catalog.schedules import ScheduleConfig
 
 LR, ITERATIONS = 0.3, 60
 
@@ -65,7 +65,7 @@ CASES: list[tuple[str, Arguments]] = [
 ]
 
 
-def word(name: str, arguments: Arguments) -> ScheduleWord:
+def word(name: str, arguments: Arguments) -> ScheduleConfig:
     return SCHEDULES[name].model_validate({"type": name, **arguments})
 
 

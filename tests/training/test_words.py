@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.engine import (
+from tests.training.small_jobs import (
     FLOAT32,
     FLOAT64,
     LOSSES,
@@ -23,12 +23,13 @@ from tests.training.engine import (
     stepped,
     trained,
 )
-from training import catalog, checkpoint
-from training.loop import group_of, train
-from training.plan import Segment
-from training.replay import replay
-from training.spec import JobSpec
-from training.step import State
+from training import catalog
+from training.engine import checkpoint
+from training.engine.loop import group_of, train
+from training.engine.replay import replay
+from training.spec.job_spec import JobSpec
+from training.spec.plan import Segment
+from training.step.step import State
 
 ITERATIONS = 24
 

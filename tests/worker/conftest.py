@@ -15,7 +15,7 @@ from app.tables import Job, Tenant
 from tests.service import Service
 from tests.specifications import ONE_WEIGHT
 from tests.worker.watch import Jobs
-from training.check import check
+from training.validation.check import check
 from worker.child import Child
 
 MakeJob = Callable[..., str]

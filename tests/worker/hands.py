@@ -13,12 +13,12 @@ from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
 from tests.specifications import ONE_WEIGHT
 from tests.worker.model import LIMIT, walked
-from training.blocks import Block, Checkpoint, Outcome, Weights
-from training.check import check
-from training.data import load
-from training.numerics import Numerics
-from training.plan import Segment
-from training.step import State
+from training.engine.blocks import Block, Checkpoint, Outcome, Weights
+from training.spec.plan import Segment
+from training.step.step import State
+from training.tensors.data import load
+from training.tensors.numerics import Numerics
+from training.validation.check import check
 from worker.child import Child
 from worker.fence import Intervened
 from worker.group_writer import GroupWriter

@@ -27,7 +27,7 @@ from app.storage import Storage
 from app.tables import HELD, TERMINAL, Checkpoint, Event, Job, JobState, MetricChunk, Tenant, Worker
 from tests.worker.hands import PLANS, Attempt
 from tests.worker.model import LIMIT, Model, spoken
-from training.check import Limits
+from training.validation.check import Limits
 from worker.child import Child
 from worker.claims import claim_next
 from worker.failures import fail

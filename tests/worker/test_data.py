@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.specifications import ONE_WEIGHT
-from training.check import UNLIMITED, check
-from training.data import Data, load
-from training.numerics import Numerics
-from training.stored import nothing_opens
+from training.datasets.uploaded import nothing_opens
+from training.tensors.data import Data, load
+from training.tensors.numerics import Numerics
+from training.validation.check import UNLIMITED, check
 from worker import data
 from worker.data import Shelf, size
 

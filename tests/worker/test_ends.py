@@ -5,7 +5,7 @@ from collections.abc import Callable
 from app.tables import Job
 from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
-from training.check import check
+from training.validation.check import check
 from worker.child import Child
 from worker.run_jobs import train_next
 

@@ -17,11 +17,11 @@ from app.services.metrics import Selection
 from app.tables import Checkpoint, Event, Job, JobState, ModelVersion, Worker
 from tests.servers import eventually
 from tests.specifications import Specification
-from tests.training.engine import ready, regression, trained
+from tests.training.small_jobs import ready, regression, trained
 from tests.worker.conftest import MakeJob
-from training.check import Limits, check
-from training.fused import Fused
-from training.fusion_rules import fusion_key, why_not_fusable
+from training.engine.fused_group import FusedGroup
+from training.validation.check import Limits, check
+from training.validation.fusion_rules import fusion_key, why_not_fusable
 from worker.child import Child
 from worker.claims import claim_compatible, claim_next
 from worker.run_jobs import train_next
@@ -75,13 +75,13 @@ def events(rows: Database, job_id: str) -> list[str]:
 
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many jobs each group that is made has."""
-    seen, begin = list[int](), Fused.__init__
+    seen, begin = list[int](), FusedGroup.__init__
 
-    def begun(self: Fused, jobs: Any) -> None:
+    def begun(self: FusedGroup, jobs: Any) -> None:
         seen.append(len(jobs))
         begin(self, jobs)
 
-    monkeypatch.setattr(Fused, "__init__", begun)
+    monkeypatch.setattr(FusedGroup, "__init__", begun)
     return seen
 
 
@@ -213,14 +213,14 @@ def test_who_is_cancelled_paused_or_changed_leaves_the_others_alone(
 def test_a_group_too_large_for_the_memory_is_halved(
     child: Child, rows: Database, post: Make, job_row: JobRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids, advance = [post(specification(seed)) for seed in range(5)], Fused.advance
+    ids, advance = [post(specification(seed)) for seed in range(5)], FusedGroup.advance
 
-    def in_little_memory(self: Fused, *given: Any) -> Any:
+    def in_little_memory(self: FusedGroup, *given: Any) -> Any:
         if len(self.jobs) > 2:
             raise torch.OutOfMemoryError
         return advance(self, *given)
 
-    monkeypatch.setattr(Fused, "advance", in_little_memory)
+    monkeypatch.setattr(FusedGroup, "advance", in_little_memory)
     while train_next(child):
         pass
     for seed, job_id in enumerate(ids):
@@ -233,14 +233,14 @@ def test_a_group_too_large_for_the_memory_is_halved(
 def test_what_is_wrong_with_one_ends_that_one(
     child: Child, rows: Database, post: Make, job_row: JobRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids, advance = [post(specification(seed)) for seed in range(4)], Fused.advance
+    ids, advance = [post(specification(seed)) for seed in range(4)], FusedGroup.advance
 
-    def with_a_poisoned_member(self: Fused, *given: Any) -> Any:
+    def with_a_poisoned_member(self: FusedGroup, *given: Any) -> Any:
         if any(job.plan.spec.seed == 2 for job in self.jobs):
             raise RuntimeError("nobody knows why")
         return advance(self, *given)
 
-    monkeypatch.setattr(Fused, "advance", with_a_poisoned_member)
+    monkeypatch.setattr(FusedGroup, "advance", with_a_poisoned_member)
     while train_next(child):
         pass
     states = [job_row(job_id).state for job_id in ids]

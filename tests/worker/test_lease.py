@@ -14,8 +14,8 @@ from app.db import Database
 from app.tables import Job, JobState
 from tests.servers import eventually
 from tests.worker.conftest import MakeJob
-from training.blocks import Block
-from training.loop import Loop
+from training.engine.blocks import Block
+from training.engine.loop import Loop
 from worker.child import Child
 from worker.claims import claim_next
 from worker.fence import Lost

@@ -13,9 +13,9 @@ from app.tables import Checkpoint, Job, ModelVersion
 from tests.failing import failing
 from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
-from training import checkpoint
-from training.check import check
-from training.numerics import Numerics
+from training.engine import checkpoint
+from training.tensors.numerics import Numerics
+from training.validation.check import check
 from worker.child import Child
 from worker.run_jobs import train_next
 

@@ -9,8 +9,8 @@ import pytest
 from app.tables import Job
 from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
-from training.check import check
-from training.numerics import Numerics, has_bf16
+from training.tensors.numerics import Numerics, has_bf16
+from training.validation.check import check
 from worker.child import Child
 from worker.run_jobs import train_next
 

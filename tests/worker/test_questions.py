@@ -12,7 +12,7 @@ from app.tables import Job, Task
 from tests.servers import eventually
 from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
-from training.check import check
+from training.validation.check import check
 from worker.child import Child
 from worker.replays import answer_next
 from worker.run_jobs import train_next

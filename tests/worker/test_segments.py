@@ -12,12 +12,12 @@ from app.ids import new_id
 from app.services import control, descent, jobs, metrics
 from app.services.metrics import Selection
 from app.tables import Checkpoint, Intervention, Job, JobState, ModelVersion, Tenant
-from training import checkpoint
-from training.blocks import Block
-from training.check import UNLIMITED, check
-from training.data import load
-from training.loop import train
-from training.numerics import Numerics
+from training.engine import checkpoint
+from training.engine.blocks import Block
+from training.engine.loop import train
+from training.tensors.data import load
+from training.tensors.numerics import Numerics
+from training.validation.check import UNLIMITED, check
 from worker.child import Child
 from worker.course import Course
 from worker.job_inputs import segments_of

@@ -18,10 +18,10 @@ from app.storage import Stored
 from app.tables import Checkpoint, Event, Job, MetricChunk, ModelVersion
 from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
-from training import checkpoint
-from training.check import check
-from training.numerics import Numerics
-from training.tensorfile import pack
+from training.engine import checkpoint
+from training.tensors.numerics import Numerics
+from training.tensors.tensor_file import pack
+from training.validation.check import check
 from worker.child import Child
 from worker.ends import AT_REST
 from worker.recorder import Recorder

@@ -5,6 +5,7 @@ are the rules that can be had without computing anything: the shape a layer puts
 it owns, whether a loss fits a target.
 """
 
+from training.catalog.base import Buffer, Config, Shape, ShapeError
 from training.catalog.datasets import ABOUT, BUNDLED, Classes, Column, Facts, Target, Values
 from training.catalog.inits import INITS, Parameter
 from training.catalog.layers import LAYERS, Layer
@@ -13,7 +14,6 @@ from training.catalog.metrics import DEFAULT_METRICS, METRICS, Metric
 from training.catalog.optimizers import OPTIMIZERS, Optimizer
 from training.catalog.preparations import PREPARATIONS, Prepare
 from training.catalog.schedules import SCHEDULES, Schedule
-from training.catalog.words import Buffer, Shape, ShapeError, Word
 
 __all__ = [
     "ABOUT",
@@ -29,6 +29,7 @@ __all__ = [
     "Buffer",
     "Classes",
     "Column",
+    "Config",
     "Facts",
     "Layer",
     "Loss",
@@ -41,5 +42,4 @@ __all__ = [
     "ShapeError",
     "Target",
     "Values",
-    "Word",
 ]

@@ -6,7 +6,7 @@ Bundled data come with scikit-learn; a test holds these facts against them.
 from dataclasses import dataclass
 from typing import Literal
 
-from training.catalog.words import Shape
+from training.catalog.base import Shape
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import Field
 
-from training.catalog.words import Shape, ShapeError, SpelledOut, Word
+from training.catalog.base import Config, Shape, ShapeError, SpelledOut
 
 NotNegative = Annotated[float, Field(ge=0)]
 Mode = Literal["fan_in", "fan_out"]
@@ -13,11 +13,11 @@ Nonlinearity = Literal[
     "linear", "conv1d", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"
 ]
 
-MOST_WORK = 10**11
+MAX_ORTHOGONAL_FLOPS = 10**11
 """Multiplications that an orthogonal start may cost: a few seconds."""
 
 
-class InitWord(Word):
+class InitConfig(Config):
     """A scheme of first values; ``drawn`` says what it comes to for a tensor of this shape."""
 
     def drawn(self, shape: Shape) -> "Drawn":
@@ -26,14 +26,14 @@ class InitWord(Word):
         return self
 
 
-class Constant(InitWord):
+class Constant(InitConfig):
     """Every element is ``value``."""
 
     type: Literal["constant"] = "constant"
     value: float
 
 
-class Uniform(InitWord):
+class Uniform(InitConfig):
     """Uniform on [a, b)."""
 
     type: Literal["uniform"] = "uniform"
@@ -41,7 +41,7 @@ class Uniform(InitWord):
     b: float = 1.0
 
 
-class Normal(InitWord):
+class Normal(InitConfig):
     """Normal with this mean and standard deviation."""
 
     type: Literal["normal"] = "normal"
@@ -49,7 +49,7 @@ class Normal(InitWord):
     std: NotNegative = 1.0
 
 
-class Zeros(InitWord):
+class Zeros(InitConfig):
     """Every element is 0."""
 
     type: Literal["zeros"] = "zeros"
@@ -58,7 +58,7 @@ class Zeros(InitWord):
         return Constant(value=0.0)
 
 
-class Ones(InitWord):
+class Ones(InitConfig):
     """Every element is 1."""
 
     type: Literal["ones"] = "ones"
@@ -67,7 +67,7 @@ class Ones(InitWord):
         return Constant(value=1.0)
 
 
-class Xavier(InitWord):
+class Xavier(InitConfig):
     """Glorot and Bengio 2010: a deviation of gain·√(2 / (fan_in + fan_out))."""
 
     gain: NotNegative = 1.0
@@ -96,7 +96,7 @@ class XavierNormal(Xavier):
         return Normal(std=self.deviation(shape))
 
 
-class Kaiming(InitWord):
+class Kaiming(InitConfig):
     """He et al. 2015 (arXiv:1502.01852): a deviation of gain / √fan.
 
     ``nonlinearity`` is the function that follows, and ``a`` its negative slope if it is
@@ -136,7 +136,7 @@ class KaimingNormal(Kaiming):
         return Normal(std=math.sqrt(1.0 / self.precision(shape)))
 
 
-class Orthogonal(InitWord):
+class Orthogonal(InitConfig):
     """Saxe et al. 2013 (arXiv:1312.6120): rows (or columns) at right angles, of length ``gain``."""
 
     type: Literal["orthogonal"] = "orthogonal"
@@ -144,7 +144,7 @@ class Orthogonal(InitWord):
 
     def drawn(self, shape: Shape) -> "Drawn":
         rows, columns = shape[0], math.prod(shape[1:])
-        if rows * columns * min(rows, columns) > MOST_WORK:
+        if rows * columns * min(rows, columns) > MAX_ORTHOGONAL_FLOPS:
             raise ShapeError(f"an orthogonal start of {rows}×{columns} would take too long")
         return self
 
@@ -164,7 +164,7 @@ Init = Annotated[
     Field(discriminator="type"),
     SpelledOut,
 ]
-INITS: dict[str, type[InitWord]] = {
+INITS: dict[str, type[InitConfig]] = {
     word.model_fields["type"].default: word for word in get_args(get_args(Init)[0])
 }
 
@@ -186,7 +186,7 @@ def fans(shape: Shape) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
-def weight_and_bias(weight: Shape, bias: bool, init: InitWord | None) -> dict[str, Parameter]:
+def weight_and_bias(weight: Shape, bias: bool, init: InitConfig | None) -> dict[str, Parameter]:
     """PyTorch's default: both uniform within 1/√fan_in (Kaiming with a = √5 for the weight)."""
     default = KaimingUniform(a=math.sqrt(5)).drawn(weight)
     drawn = {"weight": Parameter(weight, init.drawn(weight) if init else default)}

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, Strict
 
+from training.catalog.base import Config, Shape, ShapeError, SpelledOut, spoken
 from training.catalog.datasets import Classes, Target, Values
-from training.catalog.words import Shape, ShapeError, SpelledOut, Word, spoken
 
 Positive = Annotated[float, Field(gt=0)]
 ClassWeights = Annotated[
@@ -15,7 +15,7 @@ ClassWeights = Annotated[
 """One number a class, in the order of the labels; ``balanced``: N / (C·Nᶜ) in training."""
 
 
-class LossWord(Word):
+class LossConfig(Config):
     """A loss. ``classes``: whether its target is one of several labels.
 
     ``after``: the only layer that may come before it, where it takes not just any numbers.
@@ -42,7 +42,7 @@ class LossWord(Word):
         """``ShapeError`` when the network's output does not fit the target."""
 
 
-class ClassLoss(LossWord):
+class ClassLoss(LossConfig):
     """A loss of scores, one a class."""
 
     classes: ClassVar[bool] = True
@@ -91,7 +91,7 @@ class NllLoss(ClassLoss):
     type: Literal["nll_loss"] = "nll_loss"
 
 
-class BceWithLogits(LossWord):
+class BceWithLogits(LossConfig):
     """For two classes and one output: −log of the sigmoid probability of the true one.
 
     The output speaks for the second label. ``pos_weight`` multiplies the loss of its examples.
@@ -120,7 +120,7 @@ class BceWithLogits(LossWord):
             )
 
 
-class ValueLoss(LossWord):
+class ValueLoss(LossConfig):
     """A loss of numbers."""
 
     classes: ClassVar[bool] = False
@@ -169,7 +169,7 @@ Loss = Annotated[
     Field(discriminator="type"),
     SpelledOut,
 ]
-LOSSES: dict[str, type[LossWord]] = {
+LOSSES: dict[str, type[LossConfig]] = {
     word.model_fields["type"].default: word for word in get_args(get_args(Loss)[0])
 }
 

@@ -4,11 +4,11 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from training.catalog.base import MAX_INT64, Config, SpelledOut
 from training.catalog.datasets import Classes, Target, Values
-from training.catalog.words import INT64, SpelledOut, Word
 
 
-class MetricWord(Word):
+class MetricConfig(Config):
     """A metric; its series is called ``validation_`` and its name. ``rises``: more is better."""
 
     rises: ClassVar[bool] = True
@@ -26,13 +26,13 @@ class MetricWord(Word):
         return f"`{self.type}` does not fit this target; known are {known}"
 
 
-class Accuracy(MetricWord):
+class Accuracy(MetricConfig):
     """The share of examples whose most probable class is the true one."""
 
     type: Literal["accuracy"] = "accuracy"
 
 
-class TopKAccuracy(MetricWord):
+class TopKAccuracy(MetricConfig):
     """The share of examples whose true class is among the ``k`` most probable ones.
 
     ``k`` is 5 unless it is given, and then at most one less than there are classes. Of equally
@@ -40,7 +40,7 @@ class TopKAccuracy(MetricWord):
     """
 
     type: Literal["top_k_accuracy"] = "top_k_accuracy"
-    k: Annotated[int, Field(ge=1, le=INT64)] | None = None
+    k: Annotated[int, Field(ge=1, le=MAX_INT64)] | None = None
 
     def fits(self, target: Target) -> str | None:
         if isinstance(target, Classes) and self.k is not None and self.k > len(target.labels):
@@ -52,13 +52,13 @@ class TopKAccuracy(MetricWord):
         return max(1, min(5, classes - 1)) if self.k is None else self.k
 
 
-class BalancedAccuracy(MetricWord):
+class BalancedAccuracy(MetricConfig):
     """The share of each class's examples that are recognised, averaged over the classes present."""
 
     type: Literal["balanced_accuracy"] = "balanced_accuracy"
 
 
-class F1(MetricWord):
+class F1(MetricConfig):
     """2PR/(P + R) of precision P and recall R of each class, averaged over the classes (macro).
 
     Classes that neither occur nor are predicted do not count.
@@ -67,7 +67,7 @@ class F1(MetricWord):
     type: Literal["f1"] = "f1"
 
 
-class RocAuc(MetricWord):
+class RocAuc(MetricConfig):
     """The probability that an example of a class gets a higher score for it than one of another.
 
     With two classes that of the second; with more the average over the classes (one against the
@@ -77,7 +77,7 @@ class RocAuc(MetricWord):
     type: Literal["roc_auc"] = "roc_auc"
 
 
-class ErrorWord(MetricWord):
+class ErrorMetricConfig(MetricConfig):
     """A metric of numbers, in the target's own units."""
 
     @classmethod
@@ -85,7 +85,7 @@ class ErrorWord(MetricWord):
         return isinstance(target, Values)
 
 
-class Mse(ErrorWord):
+class Mse(ErrorMetricConfig):
     """The mean squared error, in the target's own units."""
 
     rises: ClassVar[bool] = False
@@ -93,7 +93,7 @@ class Mse(ErrorWord):
     type: Literal["mse"] = "mse"
 
 
-class Mae(ErrorWord):
+class Mae(ErrorMetricConfig):
     """The mean absolute error, in the target's own units."""
 
     rises: ClassVar[bool] = False
@@ -101,7 +101,7 @@ class Mae(ErrorWord):
     type: Literal["mae"] = "mae"
 
 
-class R2(ErrorWord):
+class R2(ErrorMetricConfig):
     """The share of the target's variance that is explained, averaged over its columns.
 
     1 − Σ(y − ŷ)² / Σ(y − ȳ)²; of a constant column it is 0, or 1 where every guess is right.
@@ -115,10 +115,10 @@ Metric = Annotated[
     Field(discriminator="type"),
     SpelledOut,
 ]
-METRICS: dict[str, type[MetricWord]] = {
+METRICS: dict[str, type[MetricConfig]] = {
     word.model_fields["type"].default: word for word in get_args(get_args(Metric)[0])
 }
-DEFAULT_METRICS: dict[type[Target], tuple[MetricWord, ...]] = {
+DEFAULT_METRICS: dict[type[Target], tuple[MetricConfig, ...]] = {
     Classes: (Accuracy(),),
     Values: (Mse(), Mae(), R2()),
 }

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from training.catalog.words import SpelledOut, Word
+from training.catalog.base import Config, SpelledOut
 
 Rate = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -13,7 +13,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Beta, Beta], Strict(False)]
 
 
-class OptimizerWord(Word):
+class OptimizerConfig(Config):
     """An optimizer: a base learning rate that the schedule scales, and its own arguments."""
 
     lr: Rate = 1e-3
@@ -29,7 +29,7 @@ class OptimizerWord(Word):
         return 2
 
 
-class Sgd(OptimizerWord):
+class Sgd(OptimizerConfig):
     """Gradient descent with momentum (Sutskever et al. 2013, in torch's form)."""
 
     type: Literal["sgd"] = "sgd"
@@ -55,7 +55,7 @@ class Sgd(OptimizerWord):
         return (self.weight_decay > 0) + self.nesterov
 
 
-class AdamWord(OptimizerWord):
+class AdamConfig(OptimizerConfig):
     """Kingma and Ba 2015 (arXiv:1412.6980); ``amsgrad``: Reddi et al. 2018."""
 
     betas: Betas = (0.9, 0.999)
@@ -67,21 +67,21 @@ class AdamWord(OptimizerWord):
         return 2 + self.amsgrad
 
 
-class Adam(AdamWord):
+class Adam(AdamConfig):
     """Adam; weight decay is added to the gradient."""
 
     type: Literal["adam"] = "adam"
     weight_decay: NotNegative = 0.0
 
 
-class AdamW(AdamWord):
+class AdamW(AdamConfig):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
     type: Literal["adamw"] = "adamw"
     weight_decay: NotNegative = 1e-2
 
 
-class RmsProp(OptimizerWord):
+class RmsProp(OptimizerConfig):
     """Divides by a running root mean square of the gradient (Hinton 2012, lecture 6e).
 
     ``centered``: by its standard deviation (Graves 2013, arXiv:1308.0850).
@@ -104,7 +104,7 @@ class RmsProp(OptimizerWord):
         return 1 + (self.weight_decay > 0)
 
 
-class Adagrad(OptimizerWord):
+class Adagrad(OptimizerConfig):
     """Divides by the root of the sum of all squared gradients (Duchi, Hazan and Singer 2011)."""
 
     type: Literal["adagrad"] = "adagrad"
@@ -119,7 +119,7 @@ class Adagrad(OptimizerWord):
         return 1
 
 
-class NAdam(OptimizerWord):
+class NAdam(OptimizerConfig):
     """Adam with Nesterov's momentum (Dozat 2016)."""
 
     type: Literal["nadam"] = "nadam"
@@ -131,7 +131,7 @@ class NAdam(OptimizerWord):
     decoupled_weight_decay: bool = False
 
 
-class RAdam(OptimizerWord):
+class RAdam(OptimizerConfig):
     """Adam that waits for a second moment it can trust (Liu et al. 2020, arXiv:1908.03265)."""
 
     type: Literal["radam"] = "radam"
@@ -141,7 +141,7 @@ class RAdam(OptimizerWord):
     decoupled_weight_decay: bool = False
 
 
-class Lion(OptimizerWord):
+class Lion(OptimizerConfig):
     """Steps of one length by the sign of a momentum (Chen et al. 2023, arXiv:2302.06675)."""
 
     type: Literal["lion"] = "lion"
@@ -159,6 +159,6 @@ Optimizer = Annotated[
     Field(discriminator="type"),
     SpelledOut,
 ]
-OPTIMIZERS: dict[str, type[OptimizerWord]] = {
+OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
     word.model_fields["type"].default: word for word in get_args(get_args(Optimizer)[0])
 }

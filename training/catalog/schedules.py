@@ -11,15 +11,15 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, Strict
 
-from training.catalog.words import INT64, SpelledOut, Word
+from training.catalog.base import MAX_INT64, Config, SpelledOut
 
-Count = Annotated[int, Field(ge=0, le=INT64)]
-Length = Annotated[int, Field(ge=1, le=INT64)]
+Count = Annotated[int, Field(ge=0, le=MAX_INT64)]
+Length = Annotated[int, Field(ge=1, le=MAX_INT64)]
 Factor = Annotated[float, Field(gt=0, le=1)]
 Gamma = Annotated[float, Field(gt=0)]
 
 
-class ScheduleWord(Word):
+class ScheduleConfig(Config):
     """A schedule; each may first rise linearly (as ``LinearLR``) to the rate it begins with."""
 
     warmup_iterations: Count = 0
@@ -39,7 +39,7 @@ class ScheduleWord(Word):
         """The rate ``n`` iterations after the warm-up, of ``iterations`` that follow it."""
 
 
-class ConstantRate(ScheduleWord):
+class ConstantRate(ScheduleConfig):
     """The same rate throughout."""
 
     type: Literal["constant"] = "constant"
@@ -48,7 +48,7 @@ class ConstantRate(ScheduleWord):
         return lr
 
 
-class Cosine(ScheduleWord):
+class Cosine(ScheduleConfig):
     """Half a cosine from ``lr`` down to ``eta_min`` (Loshchilov and Hutter 2017, no restarts).
 
     ``t_max`` is its length in iterations, after which it rises again; by default all that follow
@@ -65,7 +65,7 @@ class Cosine(ScheduleWord):
         return self.eta_min + (lr - self.eta_min) * (1 + math.cos(angle)) / 2
 
 
-class Step(ScheduleWord):
+class Step(ScheduleConfig):
     """Multiplies the rate by ``gamma`` every ``step_size`` iterations."""
 
     type: Literal["step"] = "step"
@@ -76,7 +76,7 @@ class Step(ScheduleWord):
         return lr * power(self.gamma, n // self.step_size)
 
 
-class MultiStep(ScheduleWord):
+class MultiStep(ScheduleConfig):
     """Multiplies the rate by ``gamma`` at each of the ``milestones``."""
 
     type: Literal["multi_step"] = "multi_step"
@@ -87,7 +87,7 @@ class MultiStep(ScheduleWord):
         return lr * power(self.gamma, bisect_right(sorted(self.milestones), n))
 
 
-class Exponential(ScheduleWord):
+class Exponential(ScheduleConfig):
     """Multiplies the rate by ``gamma`` every iteration."""
 
     type: Literal["exponential"] = "exponential"
@@ -97,7 +97,7 @@ class Exponential(ScheduleWord):
         return lr * power(self.gamma, n)
 
 
-class LinearRate(ScheduleWord):
+class LinearRate(ScheduleConfig):
     """A straight line from ``start_factor`` to ``end_factor`` times the rate, flat after it.
 
     ``total_iters`` is its length; by default all iterations that follow the warm-up.
@@ -112,7 +112,7 @@ class LinearRate(ScheduleWord):
         return lr * line(self.start_factor, self.end_factor, gone(n, self.total_iters, iterations))
 
 
-class Polynomial(ScheduleWord):
+class Polynomial(ScheduleConfig):
     """lr·(1 − n/``total_iters``)^``power``, and 0 after it.
 
     ``total_iters`` is all iterations that follow the warm-up, unless it is given.
@@ -127,7 +127,7 @@ class Polynomial(ScheduleWord):
         return lr * left
 
 
-class OneCycle(ScheduleWord):
+class OneCycle(ScheduleConfig):
     """Up to ``max_lr`` and far down again (Smith and Topin 2018, arXiv:1708.07120); the rate alone.
 
     Begins at ``max_lr``/``div_factor``, which takes the place of the optimizer's ``lr``, and ends
@@ -194,6 +194,6 @@ Schedule = Annotated[
     Field(discriminator="type"),
     SpelledOut,
 ]
-SCHEDULES: dict[str, type[ScheduleWord]] = {
+SCHEDULES: dict[str, type[ScheduleConfig]] = {
     word.model_fields["type"].default: word for word in get_args(get_args(Schedule)[0])
 }

@@ -11,8 +11,8 @@ from tests import specifications
 from tests.service import Service
 from tests.specifications import DIGITS_MLP, Specification
 from training import catalog
-from training.check import check
-from training.spec import JobSpec
+from training.spec.job_spec import JobSpec
+from training.validation.check import check
 
 Json = Any
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.training.engine import cnn, ready, stepped
-from training.predict import encode
+from tests.training.small_jobs import cnn, ready, stepped
+from training.engine.predict import encode
 
 DIGITS = {
     "dataset": "digits",

@@ -10,7 +10,7 @@ from app.errors import Unavailable
 from app.inference.shelf import BESIDE, Shelf
 from app.services.models import Served
 from app.storage import Storage
-from training.predict import Predictor
+from training.engine.predict import Predictor
 
 Put = Callable[[bytes], Served]
 

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 from numpy.typing import NDArray
 
 from app.inference.turns import LIGHT, MOST, Asked, Turns, at_length
-from training.predict import Predictor
+from training.engine.predict import Predictor
 
 Floats = NDArray[np.float64]
 

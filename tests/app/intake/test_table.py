@@ -14,7 +14,7 @@ from app.intake.arrays import Written, repeated, write
 from app.intake.dialect import Wishes
 from app.intake.table import Reading, read
 from app.intake.text import BadFile, Bounds, UnknownColumn
-from training.arrayfile import mapped
+from training.datasets.array_file import mapped
 
 PEOPLE = """\
 name,age,city,member,height,bought

@@ -20,8 +20,8 @@ from app.tables.metric import CHUNK
 from tests.app.services.test_control import made
 from tests.app.talk import TINY
 from training.catalog.optimizers import OPTIMIZERS
-from training.check import UNLIMITED, check
-from training.optimizers import RULES
+from training.functional.optimizers import RULES
+from training.validation.check import UNLIMITED, check
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))

@@ -5,7 +5,7 @@ import pytest
 from app.errors import Invalid
 from app.services.tasks import addresses
 from tests.specifications import DIGITS_CNN
-from training.check import check
+from training.validation.check import check
 
 PLAN = check(
     {

@@ -8,12 +8,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from training.catalog import Shape, ShapeError
-from training.catalog.layers import LayerWord
+from training.catalog.layers import LayerConfig
 
 CASES = settings(max_examples=250)
 
 
-def outcome(word: LayerWord, shape: Shape) -> Shape | None:
+def outcome(word: LayerConfig, shape: Shape) -> Shape | None:
     """What comes out, or None where the word refuses."""
     try:
         return word.output_shape(shape)
@@ -33,7 +33,7 @@ def torchs(make: Any, shape: Shape) -> tuple[Shape | None, dict[str, Shape]]:
     return tuple(output.shape[1:]), {n: tuple(p.shape) for n, p in module.state_dict().items()}
 
 
-def owned(word: LayerWord, shape: Shape) -> dict[str, Shape]:
+def owned(word: LayerConfig, shape: Shape) -> dict[str, Shape]:
     """The tensors of a layer by name."""
     parameters = {name: tensor.shape for name, tensor in word.parameters(shape).items()}
     return parameters | {name: tensor.shape for name, tensor in word.buffers(shape).items()}

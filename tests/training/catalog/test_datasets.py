@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from training.bundled import bundled
 from training.catalog import BUNDLED, Classes, Values
+from training.datasets.bundled import bundled
 
 LOADERS: dict[str, Any] = {
     "digits": datasets.load_digits,

@@ -10,10 +10,10 @@ from torch import nn
 
 from tests.training.catalog.meta import CASES, images, outcome, owned, pairs, shapes, torchs
 from training.catalog import LAYERS, Shape, ShapeError
-from training.catalog.layers import LayerWord
+from training.catalog.layers import LayerConfig
 
 
-def word_of(**arguments: Any) -> LayerWord:
+def word_of(**arguments: Any) -> LayerConfig:
     return LAYERS[arguments["type"]].model_validate(arguments)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
+from training.catalog.base import Buffer, Shape, ShapeError, SpelledOut, spoken
 from training.catalog.inits import Parameter
 from training.catalog.layers.activations import (
     Elu,
@@ -19,7 +20,7 @@ from training.catalog.layers.activations import (
     Tanh,
 )
 from training.catalog.layers.affine import Embedding, Linear
-from training.catalog.layers.base import LayerWord
+from training.catalog.layers.base import LayerConfig
 from training.catalog.layers.convolutions import Conv1d, Conv2d
 from training.catalog.layers.norms import BatchNorm1d, BatchNorm2d, Dropout, GroupNorm, LayerNorm
 from training.catalog.layers.pools import (
@@ -29,7 +30,6 @@ from training.catalog.layers.pools import (
     MaxPool1d,
     MaxPool2d,
 )
-from training.catalog.words import Buffer, Shape, ShapeError, SpelledOut, spoken
 
 __all__ = [
     "LAYERS",
@@ -47,8 +47,8 @@ __all__ = [
     "Gelu",
     "GroupNorm",
     "Layer",
+    "LayerConfig",
     "LayerNorm",
-    "LayerWord",
     "LeakyRelu",
     "Linear",
     "LogSoftmax",
@@ -67,7 +67,7 @@ PROJECTION = "projection"
 """The name of what a residual block's skip owns."""
 
 
-class Residual(LayerWord):
+class Residual(LayerConfig):
     """A block of layers whose input is added to its output (He et al. 2016, arXiv:1512.03385).
 
     Where the shapes differ the input is projected first, without a bias: by a 1×1 convolution with
@@ -77,7 +77,7 @@ class Residual(LayerWord):
     type: Literal["residual"] = "residual"
     layers: Annotated[list["Layer"], Field(min_length=1)]
 
-    def children(self, shape: Shape) -> Iterator[tuple[str, LayerWord, Shape]]:
+    def children(self, shape: Shape) -> Iterator[tuple[str, LayerConfig, Shape]]:
         """The layers of the block: name or index, word, and what comes in."""
         for i, word in enumerate(self.layers):
             yield word.name or str(i), word, shape
@@ -155,7 +155,7 @@ Layer = Annotated[
     SpelledOut,
 ]
 Residual.model_rebuild()
-LAYERS: dict[str, type[LayerWord]] = {
+LAYERS: dict[str, type[LayerConfig]] = {
     word.model_fields["type"].default: word for word in get_args(get_args(Layer)[0])
 }
 

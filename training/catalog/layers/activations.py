@@ -4,11 +4,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from training.catalog.layers.base import LayerWord, Positive
-from training.catalog.words import INT64, Shape, ShapeError, spoken
+from training.catalog.base import MAX_INT64, Shape, ShapeError, spoken
+from training.catalog.layers.base import LayerConfig, Positive
 
 
-class Relu(LayerWord):
+class Relu(LayerConfig):
     """max(0, x)."""
 
     keeps_output: ClassVar[bool] = True
@@ -17,7 +17,7 @@ class Relu(LayerWord):
     type: Literal["relu"] = "relu"
 
 
-class Tanh(LayerWord):
+class Tanh(LayerConfig):
     """The hyperbolic tangent."""
 
     keeps_output: ClassVar[bool] = True
@@ -25,7 +25,7 @@ class Tanh(LayerWord):
     type: Literal["tanh"] = "tanh"
 
 
-class Sigmoid(LayerWord):
+class Sigmoid(LayerConfig):
     """1 / (1 + e⁻ˣ)."""
 
     keeps_output: ClassVar[bool] = True
@@ -33,7 +33,7 @@ class Sigmoid(LayerWord):
     type: Literal["sigmoid"] = "sigmoid"
 
 
-class LeakyRelu(LayerWord):
+class LeakyRelu(LayerConfig):
     """x where it is positive, ``negative_slope``·x elsewhere."""
 
     keeps_input: ClassVar[bool] = True
@@ -43,7 +43,7 @@ class LeakyRelu(LayerWord):
     negative_slope: float = 0.01
 
 
-class Gelu(LayerWord):
+class Gelu(LayerConfig):
     """x·Φ(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415); ``tanh`` approximates Φ."""
 
     keeps_input: ClassVar[bool] = True
@@ -52,7 +52,7 @@ class Gelu(LayerWord):
     approximate: Literal["none", "tanh"] = "none"
 
 
-class Silu(LayerWord):
+class Silu(LayerConfig):
     """x / (1 + e⁻ˣ), also called swish."""
 
     keeps_input: ClassVar[bool] = True
@@ -60,7 +60,7 @@ class Silu(LayerWord):
     type: Literal["silu"] = "silu"
 
 
-class Elu(LayerWord):
+class Elu(LayerConfig):
     """x where it is positive, ``alpha``·(eˣ − 1) elsewhere (Clevert et al. 2016)."""
 
     keeps_input: ClassVar[bool] = True
@@ -69,7 +69,7 @@ class Elu(LayerWord):
     alpha: float = 1.0
 
 
-class Softplus(LayerWord):
+class Softplus(LayerConfig):
     """ln(1 + e^(βx)) / β, and x itself where βx is above ``threshold``."""
 
     keeps_input: ClassVar[bool] = True
@@ -79,12 +79,12 @@ class Softplus(LayerWord):
     threshold: float = 20.0
 
 
-class AlongAxis(LayerWord):
+class AlongAxis(LayerConfig):
     """Looks along one axis of each example; ``dim`` is counted with the batch axis 0."""
 
     keeps_output: ClassVar[bool] = True
 
-    dim: Annotated[int, Field(ge=-INT64, le=INT64)] = -1
+    dim: Annotated[int, Field(ge=-MAX_INT64, le=MAX_INT64)] = -1
 
     def output_shape(self, shape: Shape) -> Shape:
         axis = self.dim + len(shape) + 1 if self.dim < 0 else self.dim

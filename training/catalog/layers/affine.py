@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from training.catalog.base import MAX_INT64, Shape
 from training.catalog.inits import Init, Normal, Parameter, weight_and_bias
-from training.catalog.layers.base import LayerWord, Size
-from training.catalog.words import INT64, Shape
+from training.catalog.layers.base import LayerConfig, Size
 
 
-class Linear(LayerWord):
+class Linear(LayerConfig):
     """y = x·Wᵀ + b; what is not flat is flattened first."""
 
     type: Literal["linear"] = "linear"
@@ -31,7 +31,7 @@ class Linear(LayerWord):
         return 2 * math.prod(shape) * self.out_features
 
 
-class Embedding(LayerWord):
+class Embedding(LayerConfig):
     """A learned vector for each whole number from 0 to ``num_embeddings`` − 1; the first layer.
 
     ``padding_idx``: the number whose vector is 0 at first and is not trained.
@@ -41,7 +41,7 @@ class Embedding(LayerWord):
     # Inputs are kept as float32, which holds every whole number up to 2²⁴.
     num_embeddings: Annotated[int, Field(ge=1, le=2**24)]
     embedding_dim: Size
-    padding_idx: Annotated[int, Field(ge=-INT64, le=INT64)] | None = None
+    padding_idx: Annotated[int, Field(ge=-MAX_INT64, le=MAX_INT64)] | None = None
     init: Init | None = None
 
     @model_validator(mode="after")

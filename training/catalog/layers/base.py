@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, Strict
 
+from training.catalog.base import MAX_INT64, Buffer, Config, Form, Shape, ShapeError, spoken
 from training.catalog.inits import Parameter
-from training.catalog.words import INT64, Buffer, Form, Shape, ShapeError, Word, spoken
 
-Size = Annotated[int, Field(ge=1, le=INT64)]
+Size = Annotated[int, Field(ge=1, le=MAX_INT64)]
 Step = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """Sizes and distances within windows; torch holds those of pools in 32 bits."""
 Pad = Annotated[int, Field(ge=0, le=10_000)]
@@ -28,7 +28,7 @@ LayerName = Annotated[
 ]
 
 
-class LayerWord(Word):
+class LayerConfig(Config):
     """A layer; by itself it changes no shape, owns nothing and multiplies nothing.
 
     ``keeps_input``, ``keeps_output``: what the backward pass needs of the forward pass;

@@ -3,9 +3,10 @@
 import math
 from typing import ClassVar, Literal
 
+from training.catalog.base import Shape, ShapeError
 from training.catalog.inits import Init, Parameter, weight_and_bias
 from training.catalog.layers.base import (
-    LayerWord,
+    LayerConfig,
     PadPair,
     PadSingle,
     Pair,
@@ -15,10 +16,9 @@ from training.catalog.layers.base import (
     numbers,
     windows,
 )
-from training.catalog.words import Shape, ShapeError
 
 
-class Convolution(LayerWord):
+class Convolution(LayerConfig):
     """Cross-correlation with learned filters over the ``axes`` behind the channels."""
 
     axes: ClassVar[int]

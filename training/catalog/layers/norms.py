@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Strict
 
+from training.catalog.base import Buffer, Shape, ShapeError, spoken
 from training.catalog.inits import Constant, Parameter
-from training.catalog.layers.base import LayerWord, Positive, Size, channels_first
-from training.catalog.words import Buffer, Shape, ShapeError, spoken
+from training.catalog.layers.base import LayerConfig, Positive, Size, channels_first
 
 
 def scale_and_shift(shape: Shape, *, bias: bool = True) -> dict[str, Parameter]:
@@ -16,7 +16,7 @@ def scale_and_shift(shape: Shape, *, bias: bool = True) -> dict[str, Parameter]:
     return weight | ({"bias": Parameter(shape, Constant(value=0.0))} if bias else {})
 
 
-class BatchNorm(LayerWord):
+class BatchNorm(LayerConfig):
     """Ioffe and Szegedy 2015 (arXiv:1502.03167): normalises each channel over the batch."""
 
     keeps_input: ClassVar[bool] = True
@@ -63,7 +63,7 @@ class BatchNorm2d(BatchNorm):
         return channels_first(shape, 2)
 
 
-class LayerNorm(LayerWord):
+class LayerNorm(LayerConfig):
     """Ba et al. 2016 (arXiv:1607.06450): normalises each example over its last axes.
 
     ``normalized_shape``: their sizes; by default all axes of an example.
@@ -100,7 +100,7 @@ class LayerNorm(LayerWord):
         return scale_and_shift(self.normalized(shape), bias=self.bias)
 
 
-class GroupNorm(LayerWord):
+class GroupNorm(LayerConfig):
     """Wu and He 2018 (arXiv:1803.08494): normalises groups of channels within each example."""
 
     keeps_input: ClassVar[bool] = True
@@ -121,7 +121,7 @@ class GroupNorm(LayerWord):
         return scale_and_shift(shape[:1]) if self.affine else {}
 
 
-class Dropout(LayerWord):
+class Dropout(LayerConfig):
     """While training, zeroes each value with probability ``p`` and scales the rest by 1/(1 − p)."""
 
     keeps_gradient: ClassVar[bool] = False

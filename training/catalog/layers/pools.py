@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Strict
 
+from training.catalog.base import MAX_INT64, Shape, ShapeError, spoken
 from training.catalog.layers.base import (
-    LayerWord,
+    LayerConfig,
     PadPair,
     PadSingle,
     Pair,
@@ -16,10 +17,9 @@ from training.catalog.layers.base import (
     numbers,
     windows,
 )
-from training.catalog.words import INT64, Shape, ShapeError, spoken
 
 
-class Pool(LayerWord):
+class Pool(LayerConfig):
     """One value for each window over the ``axes`` behind the channels."""
 
     axes: ClassVar[int]
@@ -97,7 +97,7 @@ class AvgPool2d(Pool):
     divisor_override: Size | None = None
 
 
-class AdaptiveAvgPool2d(LayerWord):
+class AdaptiveAvgPool2d(LayerConfig):
     """The mean of windows that divide (channels, height, width) into ``output_size`` parts.
 
     ``null`` for an axis leaves it as it is.
@@ -114,7 +114,7 @@ class AdaptiveAvgPool2d(LayerWord):
         return (channels, *(n if n is not None else m for n, m in zip(wanted, size, strict=True)))
 
 
-class Flatten(LayerWord):
+class Flatten(LayerConfig):
     """Merges the axes ``start_dim`` to ``end_dim`` (counted with the batch axis 0, as in torch)."""
 
     keeps_gradient: ClassVar[bool] = False
@@ -122,7 +122,7 @@ class Flatten(LayerWord):
 
     type: Literal["flatten"] = "flatten"
     start_dim: Size = 1
-    end_dim: Annotated[int, Field(ge=-INT64, le=INT64)] = -1
+    end_dim: Annotated[int, Field(ge=-MAX_INT64, le=MAX_INT64)] = -1
 
     def output_shape(self, shape: Shape) -> Shape:
         axes = len(shape) + 1

@@ -1,0 +1,1 @@
+"""Reads inline, bundled and uploaded data into arrays. Imports no torch."""

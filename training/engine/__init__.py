@@ -1,0 +1,1 @@
+"""Trains jobs block by block, and computes any iteration again."""

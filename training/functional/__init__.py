@@ -1,0 +1,1 @@
+"""Layers, losses, metrics and update rules as functions of tensors."""

@@ -1,0 +1,1 @@
+"""The job specification, and the plan that follows from it. Imports no torch."""

@@ -1,0 +1,1 @@
+"""One update as a pure function of tensors, and the runners that execute it."""

@@ -1,0 +1,1 @@
+"""Numerics, randomness, data and files as tensors."""

@@ -1,0 +1,1 @@
+"""Checks a specification and estimates its cost. Imports no torch."""
