@@ -22,8 +22,8 @@ from benchmarks.growth import specification
 from tests.databases import KINDS
 from training.tensors import numerics
 from training.validation.check import check
-from worker.child import Child
-from worker.run_jobs import train_next
+from worker.execution.run_jobs import train_next
+from worker.process.worker_process import WorkerProcess
 
 WAITING = (1, 10, 100, 1000, 10_000)
 MEASURED = 400
@@ -35,7 +35,7 @@ QUOTAS = get_settings().quotas._replace(queued_jobs=2 * WAITING[-1])
 class Bench:
     """Submits and trains."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: WorkerProcess) -> None:
         self.child = child
         self.number = 0
         with child.database.session(write=False) as session:

@@ -39,9 +39,9 @@ from training.tensors import numerics
 from training.tensors.data import Data, load
 from training.tensors.numerics import Numerics
 from training.validation.check import check
-from worker.attempt import Attempt
-from worker.child import Child
-from worker.claims import claim_next
+from worker.execution.attempt import Attempt
+from worker.process.worker_process import WorkerProcess
+from worker.queue.claim import claim_next
 
 ROUNDS = 5
 EPOCHS = 300
@@ -75,7 +75,7 @@ def alone(segments: Sequence[Segment], data: Data, cpu: Numerics) -> Took:
     return watch.stop()
 
 
-def recorded(child: Child, tenant_id: str) -> Took:
+def recorded(child: WorkerProcess, tenant_id: str) -> Took:
     """A job as a worker trains it, from after its claim to its end."""
     with child.database.session(tenant_id) as session:
         jobs.create(session, PLAN, "req_benchmark")
@@ -119,7 +119,7 @@ def main() -> None:
             measure(name, child)
 
 
-def measure(name: str, child: Child) -> None:
+def measure(name: str, child: WorkerProcess) -> None:
     """Both sides in turn, each first as often as the other; the first round only warms up."""
     cpu = Numerics.on("cpu")
     segments, data = (Segment(PLAN),), load(PLAN, cpu)
@@ -150,7 +150,7 @@ def share(ratios: list[float]) -> str:
 
 
 @contextmanager
-def worker(name: str) -> Iterator[Child]:
+def worker(name: str) -> Iterator[WorkerProcess]:
     """What a worker's process works with, on a fresh database."""
     with (
         KINDS[name]() as kind,
@@ -162,7 +162,7 @@ def worker(name: str) -> Iterator[Child]:
         ring_at(broker.url, patch)
         settings = Settings(home=Path(home), database_url=url)
         try:
-            yield Child(new_id("wrk"), settings, database, Storage(settings.storage), "cpu")
+            yield WorkerProcess(new_id("wrk"), settings, database, Storage(settings.storage), "cpu")
         finally:
             database.dispose()
             broker.close()

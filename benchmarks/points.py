@@ -30,11 +30,11 @@ from tests.databases import KINDS
 from training.engine.blocks import Block
 from training.engine.loop import Loop
 from training.validation.check import check
-from worker.child import Child
-from worker.claims import claim_next
-from worker.fence import Lost
-from worker.group_writer import Entry, GroupWriter
-from worker.member import Member
+from worker.execution.group_writer import Entry, GroupWriter
+from worker.execution.member import Member
+from worker.process.worker_process import WorkerProcess
+from worker.queue.claim import claim_next
+from worker.queue.fence import LeaseLost
 
 BATCH = 1000
 OURS, THEIRS = 300, 5
@@ -54,7 +54,7 @@ PLAN = check(
 class Writer:
     """A worker in the middle of a job that never ends."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: WorkerProcess) -> None:
         self.child = child
         with child.database.session(write=False) as session:
             tenant_id = session.scalars(select(Tenant.id)).one()
@@ -95,7 +95,7 @@ class Writer:
             session.execute(update(Job).values(fence=Job.fence + 1))
         try:
             self.write(1)
-        except Lost:
+        except LeaseLost:
             assert points(self.child.database, self.member.job.id) == known
         else:
             raise AssertionError("a stale worker has written")

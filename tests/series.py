@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.db import put
 from app.tables import Job
+from worker.recording.transaction import adding, replacing
 from worker.series import Series
-from worker.transaction import adding, replacing
 
 Floats = NDArray[np.float32]
 

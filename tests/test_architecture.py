@@ -78,7 +78,7 @@ def fresh_interpreter(code: str, tmp_path: Path) -> set[str]:
         ("app.migrate", {"torch", "sklearn"}),
         # The supervisor outlives every child, so it stays small and opens no device.
         ("worker.__main__", {"torch", "sklearn"}),
-        ("worker.celery_app", {"torch", "sklearn"}),
+        ("worker.celery_pool.app", {"torch", "sklearn"}),
         # Validation needs no torch, and neither does a client.
         ("training.spec.job_spec", {"torch", "sklearn"}),
         ("training.catalog", {"torch", "sklearn"}),

@@ -2,7 +2,7 @@
 
 from app.config import get_settings
 from app.log import configure_logging
-from worker.supervisor import Supervisor
+from worker.supervision.supervisor import Supervisor
 
 if __name__ == "__main__":
     configure_logging()

@@ -14,7 +14,7 @@ from app.storage import LOCK
 from app.tables import HELD, Checkpoint, Job, ModelVersion, Worker
 from tests.faults.world import JOB, World
 from tests.servers import eventually
-from worker.housekeeping import Housekeeper
+from worker.maintenance.orphans import Housekeeper
 
 Undisturbed = dict[str, tuple[dict[str, Any], str]]
 """By specification: the series and the hash of the final weights of a run without a fault."""

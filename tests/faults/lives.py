@@ -26,13 +26,13 @@ from tests.databases import KINDS
 from tests.servers import Redis
 from tests.service import ring_at
 from tests.worker.life import Life
-from worker.child import Child
+from worker.process.worker_process import WorkerProcess
 
 STEPS = 20
 """Of a sequence."""
 
 
-def live(child: Child, sequences: int, first_seed: int | None = None) -> None:
+def live(child: WorkerProcess, sequences: int, first_seed: int | None = None) -> None:
     """So many sequences; without a seed always the same ones."""
 
     class Here(Life):
@@ -52,7 +52,7 @@ def live(child: Child, sequences: int, first_seed: int | None = None) -> None:
 
 
 @contextmanager
-def in_memory() -> Iterator[Child]:
+def in_memory() -> Iterator[WorkerProcess]:
     """A worker and its database."""
     memory = Path("/dev/shm")  # noqa: S108 -- folders in it are made by tempfile
     if memory.is_dir():
@@ -67,7 +67,7 @@ def in_memory() -> Iterator[Child]:
         ring_at(broker.url, patch)
         set_ = Settings(home=Path(home), database_url=url, max_running_jobs=100)
         try:
-            yield Child(new_id("wrk"), set_, database, Storage(set_.storage), "cpu")
+            yield WorkerProcess(new_id("wrk"), set_, database, Storage(set_.storage), "cpu")
         finally:
             database.dispose()
             broker.close()

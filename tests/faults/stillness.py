@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.tables import Job
 from tests.faults.world import World
-from worker.locks import holder_of
+from worker.supervision.sqlite_lock import holder_of
 
 
 def freeze(pids: list[int]) -> None:

@@ -173,9 +173,9 @@ def test_every_long_running_service_is_asked_how_it_is_by_what_its_image_has() -
 
 
 def test_a_worker_is_given_the_time_to_drain() -> None:
-    from worker.supervisor import DRAIN
+    from worker.supervision.supervisor import DRAIN_SECONDS
 
-    assert int(services()["worker"]["stop_grace_period"].removesuffix("s")) > 2 * DRAIN
+    assert int(services()["worker"]["stop_grace_period"].removesuffix("s")) > 2 * DRAIN_SECONDS
 
 
 def test_the_overlay_gives_the_worker_gpus_and_changes_nobody_else() -> None:

@@ -28,7 +28,12 @@ NAMES = (
     *("__class__", "__init__", "__reduce__", "__import__", "__builtins__", "__subclasses__"),
     *("linear.__init__", "linear.__class__", "linear\x20", "linear.", ".linear", "linear:relu"),
     *("torch.optim.SGD", "torch.nn.functional.relu", "keras.layers.Lambda", "lambda", "Lambda"),
-    *("training.catalog", "app.config.Settings", "worker.child:current", "numpy.load"),
+    *(
+        "training.catalog",
+        "app.config.Settings",
+        "worker.process.worker_process:current",
+        "numpy.load",
+    ),
     *("../linear", "file:linear", "{{linear}}", "${linear}", "linear()", "LinearLayer", "Word"),
 )
 LINEAR = {"type": "linear", "out_features": 1}

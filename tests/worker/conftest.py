@@ -16,7 +16,7 @@ from tests.service import Service
 from tests.specifications import ONE_WEIGHT
 from tests.worker.watch import Jobs
 from training.validation.check import check
-from worker.child import Child
+from worker.process.worker_process import WorkerProcess
 
 MakeJob = Callable[..., str]
 
@@ -30,12 +30,12 @@ def rows(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def child(rows: Database, database_url: str, tmp_path: Path) -> Child:
+def child(rows: Database, database_url: str, tmp_path: Path) -> WorkerProcess:
     """What a worker process works with, here in the test's own."""
     settings = Settings(
         home=tmp_path, database_url=database_url, lease_seconds=20, max_running_jobs=100
     )
-    return Child(new_id("wrk"), settings, rows, Storage(settings.storage), "cpu")
+    return WorkerProcess(new_id("wrk"), settings, rows, Storage(settings.storage), "cpu")
 
 
 @pytest.fixture

@@ -19,14 +19,14 @@ from training.step.step import State
 from training.tensors.data import load
 from training.tensors.numerics import Numerics
 from training.validation.check import check
-from worker.child import Child
-from worker.fence import Intervened
-from worker.group_writer import GroupWriter
-from worker.job_inputs import segments_of
-from worker.member import Member
-from worker.recorder import Recorder
-from worker.resume import latest_checkpoint, reload_job
-from worker.transaction import Prepared
+from worker.execution.group_writer import GroupWriter
+from worker.execution.member import Member
+from worker.execution.resume import latest_checkpoint, reload_job
+from worker.process.job_inputs import segments_of
+from worker.process.worker_process import WorkerProcess
+from worker.queue.fence import PlanChanged
+from worker.recording.recorder import Recorder
+from worker.recording.transaction import Prepared
 
 NUMERICS = Numerics.on("cpu")
 PLANS = [check(ONE_WEIGHT | {"iterations": LIMIT, "priority": p}) for p in range(3)]
@@ -36,7 +36,7 @@ DATA = load(PLANS[0], NUMERICS)
 class Attempt:
     """What a worker has in its hands: it may have lost the job long ago, and not know it."""
 
-    def __init__(self, child: Child, job: Job) -> None:
+    def __init__(self, child: WorkerProcess, job: Job) -> None:
         self.child = child
         self.job = job
         self.recorder: Recorder | None = None
@@ -83,7 +83,7 @@ class Attempt:
                 break
         self.a_row_names_what_is_left_of(prepared)
         failure = self.member.failure
-        if isinstance(failure, Intervened):
+        if isinstance(failure, PlanChanged):
             self.job = reload_job(self.child, self.job)
             self.follow(segments_of(self.child, self.job), self.member.recorder.durable)
         if failure is not None:

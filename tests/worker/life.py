@@ -28,12 +28,12 @@ from app.tables import HELD, TERMINAL, Checkpoint, Event, Job, JobState, MetricC
 from tests.worker.hands import PLANS, Attempt
 from tests.worker.model import LIMIT, Model, spoken
 from training.validation.check import Limits
-from worker.child import Child
-from worker.claims import claim_next
-from worker.failures import fail
-from worker.fence import Intervened, Lost, write
-from worker.supervisor import bury
-from worker.sweeper import Sweeper
+from worker.execution.failures import fail
+from worker.maintenance.sweeper import Sweeper
+from worker.process.worker_process import WorkerProcess
+from worker.queue.claim import claim_next
+from worker.queue.fence import LeaseLost, PlanChanged, write
+from worker.supervision.supervisor import remove_dead
 
 SOME = st.integers(0, 3)
 BLOCKS = st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=3)
@@ -46,7 +46,7 @@ class Life(RuleBasedStateMachine):
     """``attempts``: workers with a job, or with one that they have lost. There is always something
     of everything, the newest first, so that a number names one."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: WorkerProcess) -> None:
         super().__init__()
         self.child = child
         self.rows: Database = child.database
@@ -73,7 +73,7 @@ class Life(RuleBasedStateMachine):
 
     # -- who is there
 
-    def worker(self) -> Child:
+    def worker(self) -> WorkerProcess:
         child = replace(self.child, id=new_id("wrk"))
         row = {"supervisor": "sup", "place": "here", "pid": 1, "pool": "training", "device": "cpu"}
         with self.rows.session() as session:
@@ -112,20 +112,20 @@ class Life(RuleBasedStateMachine):
         else:
             self.lease_ends(attempt.job.id, long_ago=what == "long ago")
 
-    def worker_dies(self, dead: Child) -> None:
+    def worker_dies(self, dead: WorkerProcess) -> None:
         """Its supervisor sees it, takes back what it had, and there is a new one."""
         with self.rows.session() as session:
             row = session.get(Worker, dead.id)
             if row is None:
                 return
-            bury(session, row)
+            remove_dead(session, row)
         for model in self.models.values():
             if model.held and model.worker == dead.id:
                 model.lost()
         self.workers = [worker for worker in self.workers if worker.id != dead.id]
         self.workers.append(self.worker())
 
-    def nobody_looks_after(self, worker: Child) -> None:
+    def nobody_looks_after(self, worker: WorkerProcess) -> None:
         """Its supervisor is dead, or frozen with it."""
         self.silent.add(worker.id)
         with self.rows.session() as session:
@@ -256,10 +256,9 @@ class Life(RuleBasedStateMachine):
         if claim is None:
             assert not waiting
             return
-        job = claim.job
-        assert job.id == min(waiting, key=lambda i: (-waiting[i].priority, i))
-        self.models[job.id].claimed(worker.id)
-        self.attempts.append(Attempt(worker, job))
+        assert claim.job.id == min(waiting, key=lambda i: (-waiting[i].priority, i))
+        self.models[claim.job.id].claimed(worker.id)
+        self.attempts.append(Attempt(worker, claim.job))
 
     def valid(self, attempt: Attempt) -> bool:
         model = self.models[attempt.job.id]
@@ -285,7 +284,7 @@ class Life(RuleBasedStateMachine):
         if attempt.recorder is None:
             try:
                 attempt.begin()
-            except Lost:
+            except LeaseLost:
                 assert not self.valid(attempt)
                 return
             model = self.models[attempt.job.id]
@@ -309,15 +308,15 @@ class Life(RuleBasedStateMachine):
             return
         model, prepared = self.models[attempt.job.id], attempt.spool[0]
         if not self.valid(attempt):
-            with pytest.raises(Lost):
+            with pytest.raises(LeaseLost):
                 attempt.write(twice=False)
             return
         if attempt.job.interventions != model.changes:
-            with pytest.raises(Intervened):
+            with pytest.raises(PlanChanged):
                 attempt.write(twice=False)
             return
         if twice and prepared.end:
-            with pytest.raises(Lost):
+            with pytest.raises(LeaseLost):
                 attempt.write(twice=True)
         else:
             attempt.write(twice=twice)
@@ -335,7 +334,7 @@ class Life(RuleBasedStateMachine):
                 write(session, attempt.job, lease_expires_at=clock(20))
 
         if not self.valid(attempt):
-            with pytest.raises(Lost):
+            with pytest.raises(LeaseLost):
                 renewed()
             return
         renewed()

@@ -22,9 +22,9 @@ from tests.worker.conftest import MakeJob
 from training.engine.fused_group import FusedGroup
 from training.validation.check import Limits, check
 from training.validation.fusion_rules import fusion_key, why_not_fusable
-from worker.child import Child
-from worker.claims import claim_compatible, claim_next
-from worker.run_jobs import train_next
+from worker.execution.run_jobs import train_next
+from worker.process.worker_process import WorkerProcess
+from worker.queue.claim import claim_compatible, claim_next
 
 Make = Callable[..., str]
 JobRow = Callable[[str], Job]
@@ -86,7 +86,11 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_group_leaves_what_each_would_have_left_alone(
-    child: Child, rows: Database, post: Make, job_row: JobRow, monkeypatch: pytest.MonkeyPatch
+    child: WorkerProcess,
+    rows: Database,
+    post: Make,
+    job_row: JobRow,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = sizes(monkeypatch)
     ids = [post(specification(seed)) for seed in range(5)]
@@ -113,7 +117,7 @@ def test_a_group_leaves_what_each_would_have_left_alone(
 
 
 def test_no_job_goes_along_before_one_of_a_higher_priority(
-    child: Child, rows: Database, post: Make
+    child: WorkerProcess, rows: Database, post: Make
 ) -> None:
     post(specification(0), priority=5)
     low = [post(specification(seed), priority=seed % 2) for seed in range(1, 5)]
@@ -129,7 +133,7 @@ def test_no_job_goes_along_before_one_of_a_higher_priority(
 
 
 def test_while_another_tenant_waits_nobody_joins_what_is_on_its_way(
-    child: Child, post: Make
+    child: WorkerProcess, post: Make
 ) -> None:
     post(specification(0))
     claim = claim_next(child)
@@ -153,7 +157,7 @@ def test_while_another_tenant_waits_nobody_joins_what_is_on_its_way(
     ],
 )
 def test_who_does_not_go_along(
-    child: Child, post: Make, columns: dict[str, Any], sections: Specification
+    child: WorkerProcess, post: Make, columns: dict[str, Any], sections: Specification
 ) -> None:
     post(specification(0))
     claim = claim_next(child)
@@ -165,7 +169,7 @@ def test_who_does_not_go_along(
 
 @pytest.mark.parametrize(("idle", "taken"), [(0, 6), (1, 3), (2, 2), (6, 0)])
 def test_a_group_leaves_work_for_those_that_have_none(
-    child: Child, rows: Database, post: Make, idle: int, taken: int
+    child: WorkerProcess, rows: Database, post: Make, idle: int, taken: int
 ) -> None:
     with rows.session() as session:
         for n in range(idle):
@@ -181,7 +185,7 @@ def test_a_group_leaves_work_for_those_that_have_none(
 
 
 def test_who_is_cancelled_paused_or_changed_leaves_the_others_alone(
-    child: Child, rows: Database, post: Make, job_row: JobRow
+    child: WorkerProcess, rows: Database, post: Make, job_row: JobRow
 ) -> None:
     long = {"iterations": 30_000, "evaluate_every": 10_000}
     ids = [post(specification(seed, **long)) for seed in range(4)]
@@ -211,7 +215,11 @@ def test_who_is_cancelled_paused_or_changed_leaves_the_others_alone(
 
 
 def test_a_group_too_large_for_the_memory_is_halved(
-    child: Child, rows: Database, post: Make, job_row: JobRow, monkeypatch: pytest.MonkeyPatch
+    child: WorkerProcess,
+    rows: Database,
+    post: Make,
+    job_row: JobRow,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ids, advance = [post(specification(seed)) for seed in range(5)], FusedGroup.advance
 
@@ -231,7 +239,11 @@ def test_a_group_too_large_for_the_memory_is_halved(
 
 
 def test_what_is_wrong_with_one_ends_that_one(
-    child: Child, rows: Database, post: Make, job_row: JobRow, monkeypatch: pytest.MonkeyPatch
+    child: WorkerProcess,
+    rows: Database,
+    post: Make,
+    job_row: JobRow,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ids, advance = [post(specification(seed)) for seed in range(4)], FusedGroup.advance
 
@@ -248,7 +260,7 @@ def test_what_is_wrong_with_one_ends_that_one(
 
 
 def test_what_the_database_refuses_of_one_is_written_of_the_others(
-    child: Child, rows: Database, post: Make, job_row: JobRow
+    child: WorkerProcess, rows: Database, post: Make, job_row: JobRow
 ) -> None:
     ids = [post(specification(seed)) for seed in range(4)]
     of_one = f"BEFORE INSERT ON metric_chunks FOR EACH ROW WHEN (NEW.job_id = '{ids[2]}')"
@@ -271,7 +283,7 @@ def test_what_the_database_refuses_of_one_is_written_of_the_others(
 
 
 def test_who_was_there_when_a_process_died_goes_on_alone(
-    child: Child, post: Make, job_row: JobRow
+    child: WorkerProcess, post: Make, job_row: JobRow
 ) -> None:
     ids = [post(specification(0), deaths=1), post(specification(1)), post(specification(2))]
     assert train_next(child)
@@ -282,7 +294,7 @@ def test_who_was_there_when_a_process_died_goes_on_alone(
     assert (execution["class"], execution["group"]) == ("fused", 1)
 
 
-def test_one_that_diverges_ends_alone(child: Child, post: Make, job_row: JobRow) -> None:
+def test_one_that_diverges_ends_alone(child: WorkerProcess, post: Make, job_row: JobRow) -> None:
     wild = {"type": "sgd", "lr": 1e12}
     ids = [post(specification(0)), post(specification(1, optimizer=wild)), post(specification(2))]
     while train_next(child):
@@ -292,7 +304,7 @@ def test_one_that_diverges_ends_alone(child: Child, post: Make, job_row: JobRow)
 
 
 def test_members_take_over_where_a_lost_attempt_stood(
-    child: Child, rows: Database, post: Make, job_row: JobRow
+    child: WorkerProcess, rows: Database, post: Make, job_row: JobRow
 ) -> None:
     """A worker is told to stop in mid-run; another goes on with all of them to the same bits."""
     long = {"iterations": 20_000, "evaluate_every": 5_000}

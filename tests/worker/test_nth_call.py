@@ -16,8 +16,8 @@ from tests.worker.conftest import MakeJob
 from training.engine import checkpoint
 from training.tensors.numerics import Numerics
 from training.validation.check import check
-from worker.child import Child
-from worker.run_jobs import train_next
+from worker.execution.run_jobs import train_next
+from worker.process.worker_process import WorkerProcess
 
 SPEC = {**ONE_WEIGHT, "iterations": 400, "checkpoint_every_seconds": 0}
 CODES = {errno.ENOSPC: "storage_full", errno.EFBIG: "storage_full", errno.EIO: "storage_failed"}
@@ -25,7 +25,11 @@ CODES = {errno.ENOSPC: "storage_full", errno.EFBIG: "storage_full", errno.EIO: "
 
 @pytest.mark.parametrize("code", CODES, ids=["ENOSPC", "EFBIG", "EIO"])
 def test_no_bad_checkpoint_is_committed_whichever_call_fails(
-    code: int, child: Child, rows: Database, make_job: MakeJob, job_row: Callable[[str], Job]
+    code: int,
+    child: WorkerProcess,
+    rows: Database,
+    make_job: MakeJob,
+    job_row: Callable[[str], Job],
 ) -> None:
     plan = check(SPEC)
     spec, seen = plan.spec.model_dump(mode="json"), set[str | None]()
@@ -47,7 +51,7 @@ def test_no_bad_checkpoint_is_committed_whichever_call_fails(
         assert seen >= {"mkdir", "open", "write", "fsync", "rename"}
 
 
-def committed_is_sound(child: Child, rows: Database, job_id: str) -> None:
+def committed_is_sound(child: WorkerProcess, rows: Database, job_id: str) -> None:
     """What rows name is there, whole, and can be read; what they do not name is not."""
     with rows.session(write=False) as session:
         saved = session.scalars(select(Checkpoint).where(Checkpoint.job_id == job_id)).all()

@@ -11,8 +11,8 @@ from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
 from training.tensors.numerics import Numerics, has_bf16
 from training.validation.check import check
-from worker.child import Child
-from worker.run_jobs import train_next
+from worker.execution.run_jobs import train_next
+from worker.process.worker_process import WorkerProcess
 
 
 def specified(make_job: MakeJob, **sections: object) -> str:
@@ -22,7 +22,7 @@ def specified(make_job: MakeJob, **sections: object) -> str:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])
 def test_a_job_says_how_it_was_computed(
-    precision: str, child: Child, make_job: MakeJob, job_row: Callable[[str], Job]
+    precision: str, child: WorkerProcess, make_job: MakeJob, job_row: Callable[[str], Job]
 ) -> None:
     job_id = specified(make_job, precision=precision)
     assert train_next(child)
@@ -36,7 +36,7 @@ def test_a_job_says_how_it_was_computed(
 
 
 def test_a_precision_that_the_device_does_not_have_fails_the_job_in_a_sentence(
-    child: Child, make_job: MakeJob, job_row: Callable[[str], Job]
+    child: WorkerProcess, make_job: MakeJob, job_row: Callable[[str], Job]
 ) -> None:
     job_id = specified(make_job, precision="bf16")
     assert train_next(replace(child, device="cuda"))
@@ -51,7 +51,7 @@ def test_a_precision_that_the_device_does_not_have_fails_the_job_in_a_sentence(
 
 
 def test_a_specification_that_is_refused_by_now_fails_the_job_in_a_sentence(
-    child: Child, make_job: MakeJob, job_row: Callable[[str], Job]
+    child: WorkerProcess, make_job: MakeJob, job_row: Callable[[str], Job]
 ) -> None:
     spec = check({**ONE_WEIGHT}).spec.model_dump(mode="json")
     job_id = make_job(spec={**spec, "loss": {"type": "cross_entropy"}})

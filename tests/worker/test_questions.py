@@ -13,9 +13,9 @@ from tests.servers import eventually
 from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
 from training.validation.check import check
-from worker.child import Child
-from worker.replays import answer_next
-from worker.run_jobs import train_next
+from worker.execution.run_jobs import train_next
+from worker.process.worker_process import WorkerProcess
+from worker.replay.answer_tasks import answer_next
 
 
 def renewed(task: Task, lease: datetime | None) -> bool:
@@ -23,7 +23,7 @@ def renewed(task: Task, lease: datetime | None) -> bool:
 
 
 def test_a_question_is_held_as_long_as_its_answer_takes(
-    child: Child, make_job: MakeJob, job_row: Callable[[str], Job]
+    child: WorkerProcess, make_job: MakeJob, job_row: Callable[[str], Job]
 ) -> None:
     patient = child.settings.model_copy(update={"heartbeat_seconds": 0.05, "stall_seconds": 30.0})
     here = replace(child, settings=patient)

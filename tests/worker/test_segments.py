@@ -18,13 +18,13 @@ from training.engine.loop import train
 from training.tensors.data import load
 from training.tensors.numerics import Numerics
 from training.validation.check import UNLIMITED, check
-from worker.child import Child
-from worker.course import Course
-from worker.job_inputs import segments_of
-from worker.recorder import Recorder
-from worker.run_jobs import train_next
-from worker.transaction import Prepared
-from worker.verification import verification
+from worker.execution.run_jobs import train_next
+from worker.process.job_inputs import segments_of
+from worker.process.worker_process import WorkerProcess
+from worker.recording.recorder import Recorder
+from worker.recording.transaction import Prepared
+from worker.replay.replay_job import ReplayJob
+from worker.replay.verification import verification
 
 SPEC: dict[str, Any] = {
     "dataset": "iris",
@@ -49,7 +49,7 @@ CLASSES = {"fused": {}, "sequential": {"fuse": "never"}}
 class Jobs:
     """The jobs of a tenant, made by the services and trained by a worker in this process."""
 
-    def __init__(self, child: Child, tenant_id: str, sections: dict[str, Any]) -> None:
+    def __init__(self, child: WorkerProcess, tenant_id: str, sections: dict[str, Any]) -> None:
         self.child = child
         self.tenant_id = tenant_id
         self.spec = SPEC | sections
@@ -138,7 +138,7 @@ class Jobs:
             job = self.row(job_id)
             assert job.state == JobState.SUCCEEDED, job.error
             assert self.left(job_id) == self.left(job_ids[0])
-            verdict = verification(Course(self.child, job), lambda: None)
+            verdict = verification(ReplayJob(self.child, job), lambda: None)
             assert verdict["verified"], verdict
             assert job.execution is not None
             assert job.execution["class"] == self.numerics_class
@@ -149,7 +149,7 @@ class Jobs:
 
 
 @pytest.fixture(params=sorted(CLASSES))
-def made(request: pytest.FixtureRequest, child: Child, rows: Database) -> Jobs:
+def made(request: pytest.FixtureRequest, child: WorkerProcess, rows: Database) -> Jobs:
     with rows.session(write=False) as session:
         tenant_id = session.scalars(select(Tenant.id)).one()
     return Jobs(child, tenant_id, CLASSES[request.param])

@@ -2,8 +2,8 @@
 
 from tests.faults.lives import live
 from tests.servers import Redis
-from worker.child import Child
+from worker.process.worker_process import WorkerProcess
 
 
-def test_whatever_happens_a_job_is_what_the_model_says(child: Child, broker: Redis) -> None:
+def test_whatever_happens_a_job_is_what_the_model_says(child: WorkerProcess, broker: Redis) -> None:
     live(child, sequences=100)

@@ -22,8 +22,8 @@ from tests.servers import eventually
 from tests.specifications import ONE_WEIGHT
 from tests.worker.conftest import MakeJob
 from training.validation.check import check
-from worker.child import Child
-from worker.run_jobs import train_next
+from worker.execution.run_jobs import train_next
+from worker.process.worker_process import WorkerProcess
 
 CALLS = "open,openat,rename,fsync,fdatasync,write,pwrite64,sendto,close"
 FULL_LINE = re.compile(r"^(\d+) +(\w+)\((.*)\) += +(-?\d+)")
@@ -96,7 +96,7 @@ def commits(call: str, text: str) -> bool:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here")
 def test_a_checkpoint_is_on_the_disk_before_its_row_is_committed(
-    child: Child, rows: Database, make_job: MakeJob, tmp_path: Path
+    child: WorkerProcess, rows: Database, make_job: MakeJob, tmp_path: Path
 ) -> None:
     plan = check({**ONE_WEIGHT, "iterations": 600, "checkpoint_every_seconds": 0})
     make_job(spec=plan.spec.model_dump(mode="json"), iterations=plan.iterations)

@@ -22,10 +22,10 @@ from training.engine import checkpoint
 from training.tensors.numerics import Numerics
 from training.tensors.tensor_file import pack
 from training.validation.check import check
-from worker.child import Child
-from worker.ends import AT_REST
-from worker.recorder import Recorder
-from worker.run_jobs import train_next
+from worker.execution.run_jobs import train_next
+from worker.process.worker_process import WorkerProcess
+from worker.queue.attempt_end import PAUSED
+from worker.recording.recorder import Recorder
 
 SPEC = {**ONE_WEIGHT, "iterations": 600, "checkpoint_every_seconds": 0}
 ReadJob = Callable[[str], Job]
@@ -40,7 +40,7 @@ def queued(make_job: MakeJob) -> Callable[[], str]:
 
 @pytest.fixture
 def paused(
-    child: Child,
+    child: WorkerProcess,
     rows: Database,
     queued: Callable[[], str],
     job_row: ReadJob,
@@ -62,7 +62,7 @@ def paused(
         patch.setattr(Recorder, "prepare", pause_meanwhile)
         assert train_next(child)
     row = job_row(job_id)
-    assert (row.state, row.state_reason) == ("paused", AT_REST.reason)
+    assert (row.state, row.state_reason) == ("paused", PAUSED.reason)
     assert 0 < row.iteration < SPEC["iterations"]
     return job_id
 
@@ -96,7 +96,7 @@ def same(rows: Database, one: str, other: str) -> bool:
 
 
 def test_a_queued_and_a_paused_job_outlive_an_upgrade_of_the_schema(
-    child: Child,
+    child: WorkerProcess,
     rows: Database,
     database_url: str,
     paused: str,
@@ -120,7 +120,7 @@ def test_a_queued_and_a_paused_job_outlive_an_upgrade_of_the_schema(
 
 
 def test_a_checkpoint_of_a_format_to_come_is_refused_in_a_sentence_and_the_one_before_serves(
-    child: Child, rows: Database, paused: str, queued: Callable[[], str], job_row: ReadJob
+    child: WorkerProcess, rows: Database, paused: str, queued: Callable[[], str], job_row: ReadJob
 ) -> None:
     another_format(child, rows, paused)
     resume(rows, paused)
@@ -134,7 +134,7 @@ def test_a_checkpoint_of_a_format_to_come_is_refused_in_a_sentence_and_the_one_b
     assert same(rows, undisturbed, paused)
 
 
-def another_format(child: Child, rows: Database, job_id: str) -> None:
+def another_format(child: WorkerProcess, rows: Database, job_id: str) -> None:
     """The newest checkpoint is one of a version to come."""
     content = pack({"parameters": torch.zeros(1)}, {"format": "fallline checkpoint 2"})
     stored: Stored = child.storage.put("ckpt", content)
@@ -148,7 +148,11 @@ def another_format(child: Child, rows: Database, job_id: str) -> None:
 
 
 def test_a_job_that_goes_on_under_another_torch_says_that_its_bits_may_differ(
-    child: Child, rows: Database, paused: str, job_row: ReadJob, monkeypatch: pytest.MonkeyPatch
+    child: WorkerProcess,
+    rows: Database,
+    paused: str,
+    job_row: ReadJob,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     begun_with = Numerics.on("cpu").fingerprint()
     monkeypatch.setattr(torch, "__version__", "99.0")
@@ -161,7 +165,7 @@ def test_a_job_that_goes_on_under_another_torch_says_that_its_bits_may_differ(
 
 
 def test_a_job_that_goes_on_under_the_same_torch_says_nothing(
-    child: Child, rows: Database, paused: str
+    child: WorkerProcess, rows: Database, paused: str
 ) -> None:
     resume(rows, paused)
     assert train_next(child)

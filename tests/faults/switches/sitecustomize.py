@@ -29,13 +29,13 @@ def switch(module: str) -> Callable[[Callable[[ModuleType], None]], Callable[[Mo
     return enter
 
 
-@switch("worker.fence")
+@switch("worker.queue.fence")
 def no_fence(fence: ModuleType) -> None:
     """A worker writes whatever its fence is."""
-    vars(fence)["ours"] = lambda table, row_id, _: [table.id == row_id]
+    vars(fence)["owned_by"] = lambda table, row_id, _: [table.id == row_id]
 
 
-@switch("worker.sweeper")
+@switch("worker.maintenance.sweeper")
 def no_sweeper(sweeper: ModuleType) -> None:
     """Nobody takes back what an expired lease holds, nor rings again."""
     sweeper.Sweeper.sweep = lambda self: None
@@ -65,7 +65,7 @@ def dies_before_commit(db: ModuleType) -> None:
     event.listen(Session, "before_commit", before_commit)
 
 
-@switch("worker.child")
+@switch("worker.process.worker_process")
 def sigterm_in_commit(child: ModuleType) -> None:
     """SIGTERM comes to a worker process and its supervisor while it commits for the nth time:
     before the database has heard of it, and again before its answer is known."""
@@ -96,7 +96,7 @@ def parent_of(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("PPid:"))
 
 
-@switch("worker.process")
+@switch("worker.process.os_process")
 def elsewhere(process: ModuleType) -> None:
     """A worker is on a machine of its own: only leases tell others that it is gone."""
     here = os.environ["FALLLINE_SWITCH_ELSEWHERE"]

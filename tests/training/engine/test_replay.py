@@ -84,7 +84,7 @@ def test_a_long_replay_swaps_to_a_trace_and_keeps_its_bits(
 ) -> None:
     job = ready({**specification, "iterations": 300})
     wanted = stepped(job, 60)
-    monkeypatch.setattr(group, "WORTH_TRACING", 0.0)
+    monkeypatch.setattr(group, "MIN_TRACED_WORK_SECONDS", 0.0)
     monkeypatch.setattr(replay, "LONGEST_BLOCK_SECONDS", 0.01)
     assert bits(after_the_last(job, None).parameters) == bits(wanted.outcome.weights.parameters)
 

@@ -120,7 +120,7 @@ def test_little_memory_for_noise_only_shortens_the_table(
 ) -> None:
     job = on(device, cnn())
     (eager,) = run([job], 60, replayed=False)
-    monkeypatch.setattr(group, "DRAWN", 1)
+    monkeypatch.setattr(group, "MAX_NOISE_VALUES", 1)
     (found,) = run([job], 60, replayed=True)
     assert same(found, eager)
 
@@ -134,7 +134,7 @@ def test_a_block_is_as_long_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> Non
     for sizes in (0.0, 1e-9):
         (block,) = one.blocks([training.beginning()], sizes)
         assert len(block.losses) == UNROLLED_ITERATIONS
-    monkeypatch.setattr(cuda_graph, "UNROLLED", 3)
+    monkeypatch.setattr(cuda_graph, "UNROLLED_ITERATIONS", 3)
     one.capture([training.beginning()])
     (block,) = one.blocks([training.beginning()], 0.0)
     assert len(block.losses) == 3

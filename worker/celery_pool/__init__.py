@@ -1,0 +1,1 @@
+"""Celery as the pool of processes that wake-ups start work in."""

@@ -1,0 +1,1 @@
+"""Trains claimed jobs: attempts, their members, how they begin and fail."""

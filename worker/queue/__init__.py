@@ -1,0 +1,1 @@
+"""Claims, fences, leases: who may work on which row."""

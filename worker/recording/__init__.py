@@ -1,0 +1,1 @@
+"""Turns blocks into transactions that begin with the fence."""

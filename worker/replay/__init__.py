@@ -1,0 +1,1 @@
+"""Computes iterations of recorded jobs again, and answers questions about them."""

@@ -1,0 +1,1 @@
+"""Starts, watches, drains and restarts the pools."""
