@@ -6,19 +6,19 @@ import resource
 import uvicorn
 
 from app.config import get_settings
+from app.http_protocol import wire
 from app.main import create_app
-from app.wire import wire
 
-KEEP_ALIVE = 75
+KEEP_ALIVE_SECONDS = 75
 """Seconds that an idle connection is kept: longer than proxies keep theirs, so that they hang up
 first and never send a request into a closing one."""
-MOST_FILES = 65_536
+MAX_FILE_COUNT = 65_536
 
 
 def raise_file_limit() -> None:
     """A client is a descriptor: as many as we may have, not the few that a shell begins with."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    wanted = MAX_FILE_COUNT if hard == resource.RLIM_INFINITY else min(hard, MAX_FILE_COUNT)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -41,7 +41,7 @@ if __name__ == "__main__":
         port=settings.port,
         http=wire(settings),
         ws="none",
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         access_log=False,
         log_config=None,
         server_header=False,

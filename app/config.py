@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.intake.text import Bounds
+from app.ingestion.encoding import Bounds
 from training.validation.check import Limits
 
 Seconds = Annotated[float, Field(gt=0)]

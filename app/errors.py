@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from training.spec.mistakes import Mistake
 
-LONGEST = 1_000
+MAX_POINTER_CHARACTERS = 1_000
 """Characters of a pointer: a client may have made up a name of any length."""
 
 
@@ -199,6 +199,8 @@ def problem(
         "status": int(status),
         "detail": detail,
         "code": code,
-        "errors": [m._replace(pointer=m.pointer[:LONGEST])._asdict() for m in errors],
+        "errors": [
+            m._replace(pointer=m.pointer[:MAX_POINTER_CHARACTERS])._asdict() for m in errors
+        ],
         "retryable": retryable,
     }

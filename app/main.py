@@ -6,44 +6,44 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from app.api import (
-    answers,
+from app.api.asgi_types import App, Receive, Scope, Send
+from app.api.live.event_stream import FrameCache
+from app.api.live.job_loader import JobLoader
+from app.api.live.job_watcher import JobWatcher
+from app.api.live.key_cache import KeyCache
+from app.api.live.task_waiter import TaskWaiter
+from app.api.middleware.authentication import AuthenticationMiddleware
+from app.api.middleware.body_limits import BodyLimits
+from app.api.middleware.etag import ETagMiddleware
+from app.api.middleware.job_fast_path import JobFastPath
+from app.api.middleware.request_context import RequestContext
+from app.api.middleware.request_metrics import RequestMetrics, RequestMetricsMiddleware
+from app.api.middleware.trusted_hosts import TrustedHosts
+from app.api.prediction.fast_path import PredictFastPath
+from app.api.prediction.service import PredictionService
+from app.api.requests import idempotency
+from app.api.requests.dependencies import authenticated, known_parameters, no_nul
+from app.api.responses import problem_details
+from app.api.routes import (
     catalog,
-    control,
     datasets,
     docs,
     events,
     health,
     iterations,
+    job_actions,
     jobs,
     keys,
     metrics,
     models,
-    monitoring,
     predictions,
-    problems,
+    prometheus,
 )
-from app.api.asgi import App, Receive, Scope, Send
-from app.api.bodies import Bodies
-from app.api.conditional import Conditional
-from app.api.context import RequestContext
-from app.api.deps import authenticated, known_parameters, no_nul
-from app.api.door import Door
-from app.api.hosts import Hosts
-from app.api.keyring import Keyring
-from app.api.looks import Looks
-from app.api.oracle import Oracle
-from app.api.polls import Polls
-from app.api.predict import Predict
-from app.api.questions import Questions
-from app.api.streams import Teller
-from app.api.traffic import Measured, Traffic
 from app.config import Settings, get_settings
-from app.db import Database
-from app.log import configure_logging
-from app.rates import Rates
+from app.database.session import Database
+from app.logging import configure_logging
+from app.rate_limit import Rates
 from app.storage import Storage
-from app.watch import Watch
 
 
 class Application(FastAPI):
@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(authenticated), Depends(no_nul), Depends(known_parameters)],
         redirect_slashes=False,
-        # We measure ourselves (app.api.traffic), and nobody asks for its own.
+        # We measure ourselves (app.api.middleware.request_metrics), and nobody asks for its own.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_url=None,
         docs_url=None,
@@ -90,34 +90,34 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.database_url, quotas=settings.quotas)
     app.state.storage = Storage(settings.storage)
-    app.state.looks = Looks(app.state.database)
-    app.state.watch = Watch(app.state.database, settings.max_watchers)
-    app.state.teller = Teller(app.state.watch)
-    app.state.questions = Questions(app.state.watch)
-    app.state.oracle = Oracle(settings, app.state.database, app.state.storage)
-    app.state.traffic = Traffic()
+    app.state.looks = JobLoader(app.state.database)
+    app.state.watch = JobWatcher(app.state.database, settings.max_watchers)
+    app.state.teller = FrameCache(app.state.watch)
+    app.state.questions = TaskWaiter(app.state.watch)
+    app.state.oracle = PredictionService(settings, app.state.database, app.state.storage)
+    app.state.traffic = RequestMetrics()
     rates = Rates(settings.broker_url, settings.requests_per_second)
     app.around = surrounded(app.routed, app, settings, rates)
-    problems.install(app)
-    nouns = (docs, health, monitoring, jobs, control, metrics, events, iterations, models)
+    problem_details.install(app)
+    nouns = (docs, health, prometheus, jobs, job_actions, metrics, events, iterations, models)
     for noun in (*nouns, predictions, datasets, keys, catalog):
         app.include_router(noun.router)
-    answers.guarded(app.routes)
+    idempotency.assert_all_guarded(app.routes)
     return app
 
 
 def surrounded(inner: App, app: FastAPI, settings: Settings, rates: Rates) -> App:
     """Our layers; the last one here sees a request first."""
     show = next(r for r in jobs.router.routes if getattr(r, "name", "") == "show")
-    inner = Polls(inner, looks=app.state.looks, route=show)
-    inner = Conditional(inner)
-    inner = Predict(inner, oracle=app.state.oracle, routes=predictions.ROUTES)
-    inner = Door(
+    inner = JobFastPath(inner, looks=app.state.looks, route=show)
+    inner = ETagMiddleware(inner)
+    inner = PredictFastPath(inner, oracle=app.state.oracle, routes=predictions.ROUTES)
+    inner = AuthenticationMiddleware(
         inner,
-        hosts=Hosts(settings),
-        keyring=Keyring(app.state.database),
+        hosts=TrustedHosts(settings),
+        keyring=KeyCache(app.state.database),
         rates=rates,
         most_bytes=settings.max_header_bytes,
     )
-    inner = RequestContext(inner, bodies=Bodies(settings), failed=problems.outside)
-    return Measured(inner, traffic=app.state.traffic)
+    inner = RequestContext(inner, bodies=BodyLimits(settings), failed=problem_details.outside)
+    return RequestMetricsMiddleware(inner, traffic=app.state.traffic)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import Job
 from benchmarks.goals import Round, goal, in_turn, timed
 from tests.databases import KINDS

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import func, select
 
 from app.config import get_settings
-from app.services import jobs, standing
+from app.services.jobs import queue_position, submission
 from app.tables import Job, JobState, Tenant
 from benchmarks.durability import worker
 from benchmarks.growth import specification
@@ -48,9 +48,9 @@ class Bench:
         with self.child.database.session(self.tenant_id) as session:
             if looks:
                 session.info["quotas"] = QUOTAS
-            job = jobs.create(session, plan, "req_benchmark")
+            job = submission.create(session, plan, "req_benchmark")
             if looks:
-                standing.standings(session, [job])
+                queue_position.queue_status(session, [job])
 
     def waiting(self) -> int:
         """How many do."""

@@ -23,9 +23,9 @@ import pytest
 from sqlalchemy import select
 
 from app.config import Settings
-from app.db import Database
+from app.database.session import Database
 from app.ids import new_id
-from app.services import jobs
+from app.services.jobs import submission
 from app.storage import Storage
 from app.tables import Checkpoint, Tenant
 from benchmarks.goals import Round, goal, in_turn
@@ -78,7 +78,7 @@ def alone(segments: Sequence[Segment], data: Data, cpu: Numerics) -> Took:
 def recorded(child: WorkerProcess, tenant_id: str) -> Took:
     """A job as a worker trains it, from after its claim to its end."""
     with child.database.session(tenant_id) as session:
-        jobs.create(session, PLAN, "req_benchmark")
+        submission.create(session, PLAN, "req_benchmark")
     claim = claim_next(child)
     assert claim is not None
     watch = Stopwatch()

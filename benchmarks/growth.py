@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from sqlalchemy import func, select
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import TERMINAL, Job, Worker
 from tests.databases import KINDS
 from tests.service import Service, running

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import select, update
 
-from app.db import Database
-from app.services import jobs
+from app.database.session import Database
+from app.services.jobs import submission
 from app.tables import Job, MetricChunk, Tenant
 from benchmarks.durability import worker
 from benchmarks.goals import Round, goal, in_turn, peer
@@ -59,7 +59,7 @@ class Writer:
         with child.database.session(write=False) as session:
             tenant_id = session.scalars(select(Tenant.id)).one()
         with child.database.session(tenant_id) as session:
-            jobs.create(session, PLAN, "req_benchmark")
+            submission.create(session, PLAN, "req_benchmark")
         claim = claim_next(child)
         assert claim is not None
         self.member = Member(child, claim.job, time.monotonic())

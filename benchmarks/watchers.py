@@ -28,7 +28,7 @@ import psutil
 import uvloop
 from sqlalchemy import select
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import Job
 from tests.databases import KINDS
 from tests.service import Service, running

@@ -89,19 +89,19 @@ def worker() -> None:
 @cli.command(short_help="Bring the database up to date.")
 def migrate() -> None:
     """Bring the database to this version's schema; the first time, make a key."""
-    become("app.migrate")
+    become("app.admin.migrate")
 
 
 @cli.command(short_help="Copy a running service into a folder.")
 def backup(folder: FolderArgument) -> None:
     """Copy database, files and key into a new folder, while the service runs."""
-    become("app.backup", str(folder))
+    become("app.admin.backup", str(folder))
 
 
 @cli.command(short_help="Put a backup back.")
 def restore(folder: FolderArgument) -> None:
     """Put a backup back, into an empty home and an empty database."""
-    become("app.restore", str(folder))
+    become("app.admin.restore", str(folder))
 
 
 cli.add_typer(jobs, name="jobs", help="Submit, watch and steer training jobs.")

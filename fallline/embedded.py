@@ -141,7 +141,7 @@ class Embedded:
     def _migrate(self, settings: dict[str, str]) -> None:
         self._report("Preparing the database")
         key_before = environment.key_in(self.home)
-        part = self._launch("migrate", module("app.migrate"), settings)
+        part = self._launch("migrate", module("app.admin.migrate"), settings)
         self.parts.remove(part)
         try:
             part.process.wait(MIGRATE_SECONDS)

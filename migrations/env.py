@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection, text
 
-from app.db import make_engine
+from app.database.engine import make_engine
 from app.tables import Job
 
 config = context.config

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from app import queue
+from app import broker as queue
 from app.config import get_settings
 from tests.databases import KINDS, ROOT, Database
 from tests.servers import Process, Redis

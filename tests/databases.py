@@ -28,9 +28,9 @@ def environment(home: Path, database_url: str, **settings: object) -> dict[str, 
 
 def migrate(env: dict[str, str]) -> None:
     """Run the migration step as a deployment does: a process of its own, before the others."""
-    command = [sys.executable, "-m", "app.migrate"]
+    command = [sys.executable, "-m", "app.admin.migrate"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"app.migrate exited with {done.returncode}:\n{done.stderr}"
+    assert done.returncode == 0, f"app.admin.migrate exited with {done.returncode}:\n{done.stderr}"
 
 
 class Database(ABC):

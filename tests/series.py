@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from app.db import put
+from app.database.upsert import execute_many
+from app.services.metrics.series_writer import SeriesWriter
 from app.tables import Job
 from worker.recording.transaction import adding, replacing
-from worker.series import Series
 
 Floats = NDArray[np.float32]
 
 
-def record(session: Session, job: Job, series: Series, first: int, values: Floats) -> bool:
+def record(session: Session, job: Job, series: SeriesWriter, first: int, values: Floats) -> bool:
     """One block of values; whether all repeated ones agree."""
     rows, agree = series.add(first, values)
     owner = {"job_id": job.id, "tenant_id": job.tenant_id, "series": series.name}
@@ -28,12 +28,12 @@ def record(session: Session, job: Job, series: Series, first: int, values: Float
         | {"marks": row.marks}
         for row in series.taken()
     ]
-    put(session, replacing, chunks)
-    put(session, adding, levels)
+    execute_many(session, replacing, chunks)
+    execute_many(session, adding, levels)
     return agree
 
 
 def record_all(session: Session, job: Job, curves: Iterable[tuple[str, int, int, Floats]]) -> None:
     """Whole series: name, first iteration, stride and values of each."""
     for name, origin, stride, values in curves:
-        record(session, job, Series(name, origin, stride), origin, values)
+        record(session, job, SeriesWriter(name, origin, stride), origin, values)

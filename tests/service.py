@@ -13,7 +13,7 @@ import psutil
 import pytest
 from celery import Celery
 
-from app import queue
+from app import broker
 from app.config import get_settings
 from tests.databases import ROOT, environment, migrate
 from tests.servers import Process, Redis, eventually
@@ -126,11 +126,11 @@ def belongs(process: psutil.Process, home: str) -> bool:
 def bell(service: Service) -> bytes:
     """The message that a bell is, as the service itself sends it."""
     sender = Celery(broker=service.broker_url, set_as_current=False)
-    sender.send_task(queue.TRAINING, queue="a-queue-nobody-hears")
+    sender.send_task(broker.TRAINING, queue="a-queue-nobody-hears")
     with sender.connection_for_write() as connection:
         message = connection.default_channel.client.rpop("a-queue-nobody-hears")
     assert isinstance(message, bytes)
-    return message.replace(b"a-queue-nobody-hears", queue.TRAINING.encode())
+    return message.replace(b"a-queue-nobody-hears", broker.TRAINING.encode())
 
 
 def free_port() -> int:
@@ -143,7 +143,7 @@ def ring_at(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process, the test's own, rings there."""
     monkeypatch.setenv("FALLLINE_BROKER_URL", broker_url)
     get_settings.cache_clear()
-    queue.producer.cache_clear()
+    broker.producer.cache_clear()
 
 
 @contextmanager

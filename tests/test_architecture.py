@@ -75,7 +75,7 @@ def fresh_interpreter(code: str, tmp_path: Path) -> set[str]:
     [
         # A request must not wait for torch: app.inference imports it when somebody predicts.
         ("app.main", {"torch", "sklearn", "celery.worker", "celery.apps.worker"}),
-        ("app.migrate", {"torch", "sklearn"}),
+        ("app.admin.migrate", {"torch", "sklearn"}),
         # The supervisor outlives every child, so it stays small and opens no device.
         ("worker.__main__", {"torch", "sklearn"}),
         ("worker.celery_pool.app", {"torch", "sklearn"}),

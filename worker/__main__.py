@@ -1,7 +1,7 @@
 """The worker's supervisor: ``python -m worker``."""
 
 from app.config import get_settings
-from app.log import configure_logging
+from app.logging import configure_logging
 from worker.supervision.supervisor import Supervisor
 
 if __name__ == "__main__":

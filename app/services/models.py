@@ -6,11 +6,11 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.db import insert
+from app.database.pagination import Page, page
+from app.database.upsert import insert
 from app.errors import Conflict, NotFound, Unavailable
 from app.ids import new_id
-from app.services import jobs
-from app.services.pages import Page, page
+from app.services.jobs import job_repository
 from app.storage import DamagedFile, Storage, Stored
 from app.tables import Job, JobState, Model, ModelVersion
 
@@ -92,7 +92,7 @@ class Served(NamedTuple):
 def served(session: Session, which: Which) -> Served:
     """The version that answers; raises ``NotFound``, or ``Conflict`` when the job has left none."""
     if which.job_id is not None:
-        job = jobs.get(session, which.job_id)
+        job = job_repository.get(session, which.job_id)
         name, found = job.name, of_job(session, job)
     else:
         assert which.name is not None

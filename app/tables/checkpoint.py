@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, TenantOwned, Utc, clock
+from app.database.base import Base, TenantOwned, Utc, db_now
 
 
 class Checkpoint(TenantOwned, Base):
@@ -20,4 +20,4 @@ class Checkpoint(TenantOwned, Base):
     location: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str]
     size: Mapped[int]
-    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=db_now())

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base
+from app.database.base import Base
 
 
 class Counter(Base):

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, TenantOwned, Utc, clock
+from app.database.base import Base, TenantOwned, Utc, db_now
 
 
 class Dataset(TenantOwned, Base):
@@ -29,4 +29,4 @@ class Dataset(TenantOwned, Base):
     location: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str]
     size: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=db_now())

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, TenantOwned, Utc, clock
+from app.database.base import Base, TenantOwned, Utc, db_now
 
 
 class Event(TenantOwned, Base):
@@ -26,4 +26,4 @@ class Event(TenantOwned, Base):
     iteration: Mapped[int]
     type: Mapped[str]
     data: Mapped[dict[str, Any]] = mapped_column(JSON())
-    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=db_now())

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, TenantOwned, Utc, clock
+from app.database.base import Base, TenantOwned, Utc, db_now
 
 
 class Intervention(TenantOwned, Base):
@@ -25,4 +25,4 @@ class Intervention(TenantOwned, Base):
     number: Mapped[int]
     iteration: Mapped[int]
     changes: Mapped[dict[str, Any]] = mapped_column(JSON())
-    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=db_now())

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, TenantOwned, Utc, clock
-from app.life import JobState
+from app.database.base import Base, TenantOwned, Utc, db_now
+from app.job_state import JobState
 
 
 class Job(TenantOwned, Base):
@@ -18,8 +18,8 @@ class Job(TenantOwned, Base):
     losses are durable, ``attempt_iteration`` how far the present attempt has come (less, while it
     repeats what a lost one had done). ``running_seconds`` is over all attempts. ``events`` and
     ``interventions`` say how many rows of these tables are the job's. ``lineage``: the
-    specifications that ruled the iterations before the present one does (``app.services.lineage``).
-    ``fusion_key``: equal for jobs that may be trained as one group
+    specifications that ruled the iterations before the present one does
+    (``app.services.jobs.lineage``). ``fusion_key``: equal for jobs that may be trained as one group
     (``training.validation.fusion_rules``).
     """
 
@@ -74,6 +74,6 @@ class Job(TenantOwned, Base):
     model: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
-    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=db_now())
     started_at: Mapped[datetime | None] = mapped_column(Utc)
     finished_at: Mapped[datetime | None] = mapped_column(Utc)

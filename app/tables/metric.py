@@ -3,14 +3,14 @@
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, TenantOwned
-from app.tables.columns import FloatArray, Floats, Marks, Pairs
+from app.database.base import Base, TenantOwned
+from app.database.column_types import FloatArray, Floats, Marks, Pairs
 
-CHUNK = 1024
+CHUNK_VALUES = 1024
 """Values a closed chunk holds; the open one is rewritten until it is full."""
-FAN = 4
+FAN_OUT_COUNT = 4
 """Rows of one level that make one of the next."""
-NODES = 64
+NODE_COUNT = 64
 """Parts of a level's row that each keep their own extremes."""
 
 
@@ -46,5 +46,5 @@ class MetricLevel(TenantOwned, Base):
 
 def width(level: int) -> int:
     """Values for which a row of a level stands; of level 0, a chunk's."""
-    found: int = CHUNK * FAN ** max(0, level - 1)
+    found: int = CHUNK_VALUES * FAN_OUT_COUNT ** max(0, level - 1)
     return found

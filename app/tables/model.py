@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, TenantOwned, Utc, clock
+from app.database.base import Base, TenantOwned, Utc, db_now
 
 
 class Model(TenantOwned, Base):
@@ -16,7 +16,7 @@ class Model(TenantOwned, Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=db_now())
 
 
 class ModelVersion(TenantOwned, Base):
@@ -32,4 +32,4 @@ class ModelVersion(TenantOwned, Base):
     location: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str]
     size: Mapped[int]
-    created_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    created_at: Mapped[datetime] = mapped_column(Utc, default=db_now())

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, Utc, clock
+from app.database.base import Base, Utc, db_now
 
 
 class Worker(Base):
@@ -21,5 +21,5 @@ class Worker(Base):
     pid: Mapped[int]
     pool: Mapped[str]
     device: Mapped[str]
-    started_at: Mapped[datetime] = mapped_column(Utc, default=clock())
-    seen_at: Mapped[datetime] = mapped_column(Utc, default=clock())
+    started_at: Mapped[datetime] = mapped_column(Utc, default=db_now())
+    seen_at: Mapped[datetime] = mapped_column(Utc, default=db_now())

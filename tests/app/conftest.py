@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from sqlalchemy import delete, select
 
-from app.db import Database
+from app.database.session import Database
 from app.ids import new_id
-from app.services.keys import SCOPES, mint
+from app.services.tenancy.keys import SCOPES, mint
 from app.tables import Job, Model, Task, Tenant
 from tests.app.talk import DIGITS, TINY, Document, trained
 from tests.databases import ROOT

@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.db import Database, clock
+from app.database.base import db_now
+from app.database.session import Database
 from app.tables import Job
-from tests.app.test_db import Tenants, new_job
+from tests.app.database.test_session import Tenants, new_job
 from tests.servers import eventually
 
 # -- the clock
@@ -18,33 +19,33 @@ from tests.servers import eventually
 
 def test_the_clock_moves_on_within_a_transaction(rows: Database) -> None:
     with rows.session(write=False) as session:
-        first = session.scalars(select(clock())).one()
-        eventually(lambda: session.scalars(select(clock())).one() > first, "a later moment", 5)
+        first = session.scalars(select(db_now())).one()
+        eventually(lambda: session.scalars(select(db_now())).one() > first, "a later moment", 5)
 
 
 def test_the_clock_is_right_and_takes_an_offset(rows: Database) -> None:
     with rows.session(write=False) as session:
         before = datetime.now(UTC) - timedelta(milliseconds=1)
-        now = session.scalar(select(clock()))
+        now = session.scalar(select(db_now()))
         assert now is not None
         assert before <= now <= datetime.now(UTC)
         for seconds in (-3600.0, -0.5, 0.25, 20, 86_400.0 * 400):
-            base, moved = session.execute(select(clock(), clock(seconds))).one()
+            base, moved = session.execute(select(db_now(), db_now(seconds))).one()
             assert abs((moved - base).total_seconds() - seconds) < 0.1
 
 
 def test_the_clock_compares_with_what_is_stored(rows: Database, tenants: Tenants) -> None:
     def due(session: Session) -> int:
-        query = select(func.count()).select_from(Job).where(Job.lease_expires_at < clock())
+        query = select(func.count()).select_from(Job).where(Job.lease_expires_at < db_now())
         return int(session.scalar(query) or 0)
 
     with rows.session(tenants[0]) as session:
         session.add(new_job(id="job_a", lease_expires_at=datetime.now(UTC)))
     with rows.session() as session:
         assert due(session) == 1
-        session.execute(update(Job).values(lease_expires_at=clock(0.5)))
+        session.execute(update(Job).values(lease_expires_at=db_now(0.5)))
         assert due(session) == 0
-        session.execute(update(Job).values(lease_expires_at=clock(-0.01)))
+        session.execute(update(Job).values(lease_expires_at=db_now(-0.01)))
         assert due(session) == 1
         session.execute(update(Job).values(lease_expires_at=None))
         assert due(session) == 0

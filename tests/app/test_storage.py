@@ -58,7 +58,9 @@ def test_a_full_disk_is_told_from_a_broken_one(code: int, full: bool) -> None:
 
 
 def test_a_line_of_the_log_that_cannot_be_written_fails_no_work() -> None:
-    code = "from app.log import *; configure_logging(); structlog.get_logger().info('x'); print(1)"
+    code = (
+        "from app.logging import *; configure_logging(); structlog.get_logger().info('x'); print(1)"
+    )
     with Path("/dev/full").open("wb") as full:
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, check=False)

@@ -4,7 +4,7 @@ import os
 import random
 import time
 
-from app.queue import TRAINING
+from app.broker import TRAINING
 from tests.faults.plan import fault
 from tests.faults.world import World
 from tests.servers import eventually

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import select
 
 from app.config import Settings
-from app.db import clock
-from app.services import quotas
-from app.services.workers import SILENCE
+from app.database.base import db_now
+from app.services.operations.workers import SILENCE_SECONDS
+from app.services.tenancy import quotas
 from app.storage import LOCK
 from app.tables import HELD, Checkpoint, Job, ModelVersion, Worker
 from tests.faults.world import JOB, World
@@ -139,6 +139,6 @@ def pids(world: World) -> set[int]:
 def seen(world: World) -> set[int]:
     """Of the workers that somebody keeps fresh; those of a machine that is gone are forgotten
     only after an hour."""
-    query = select(Worker.pid).where(Worker.seen_at > clock(-SILENCE))
+    query = select(Worker.pid).where(Worker.seen_at > db_now(-SILENCE_SECONDS))
     with world.database.session(write=False) as session:
         return set(session.scalars(query))

@@ -8,7 +8,7 @@ import httpx2
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import Job
 from tests.service import Service
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from app.config import Settings
-from app.db import Database
+from app.database.session import Database
 from app.ids import new_id
 from app.storage import Storage
 from tests.databases import KINDS

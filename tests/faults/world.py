@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psutil
 from sqlalchemy import select
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import Event, Job, Worker
 from tests import databases
 from tests.faults.ledger import Ledger

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from app.db import make_engine
-from app.migrate import configuration
+from app.admin.migrate import configuration
+from app.database.engine import make_engine
 
 
 @pytest.fixture

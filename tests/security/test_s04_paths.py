@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import make_url
 
-from app.db import Database as Rows
+from app.database.session import Database as Rows
 from app.ids import new_id
 from app.storage import Storage
 from app.tables import Model, ModelVersion, Tenant

@@ -58,7 +58,7 @@ def test_two_installations_have_no_key_in_common_and_none_is_known_before(tmp_pa
     keys = set()
     for name in ("one", "two"):
         home = tmp_path / name
-        command = [sys.executable, "-m", "app.migrate"]
+        command = [sys.executable, "-m", "app.admin.migrate"]
         env = environment(home, f"sqlite:///{home}/fallline.db", api_key="chosen-by-somebody")
         subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
         keys.add((home / "key").read_text().strip())
@@ -77,7 +77,7 @@ def test_no_key_that_somebody_might_guess_opens_it(guess: str, api: Service) -> 
         assert answer.status_code == 401, header
 
 
-@pytest.mark.parametrize("module", ["app", "worker", "app.migrate"])
+@pytest.mark.parametrize("module", ["app", "worker", "app.admin.migrate"])
 def test_an_address_that_others_reach_is_refused_until_it_is_asked_for(
     module: str, tmp_path: Path
 ) -> None:

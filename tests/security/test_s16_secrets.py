@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.app.admin.test_backup import Run, programs, run
 from tests.app.conftest import new_key
 from tests.app.talk import DIGITS, TINY, finished, posted
-from tests.app.test_backup import Run, programs, run
 from tests.service import Service
 
 __all__ = ["programs", "run"]

@@ -29,7 +29,7 @@ UNSAFE_METHODS = {"read_pickle", "to_pickle", "subprocess_shell", "from_string",
 """Of whatever object."""
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "csh", "fish", "cmd", "cmd.exe", "powershell"}
 WRITTEN_DOWN = {
-    ("app/api/problems.py", "the format text"),
+    ("app/api/responses/problem_details.py", "the format text"),
     ("training/spec/mistakes.py", "the format text"),
 }
 """Formats out of a table that stands above them."""

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select, update
 
 from app.config import Settings
-from app.db import Database, clock
+from app.database.base import db_now
+from app.database.session import Database
 from app.ids import new_id
 from app.storage import Storage
 from app.tables import Job, Tenant
@@ -93,7 +94,7 @@ def expire(rows: Database) -> Callable[[str], None]:
     def make(job_id: str) -> None:
         with rows.session() as session:
             session.execute(
-                update(Job).where(Job.id == job_id).values(lease_expires_at=clock(-1.0))
+                update(Job).where(Job.id == job_id).values(lease_expires_at=db_now(-1.0))
             )
 
     return make

@@ -19,10 +19,12 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import delete, select, update
 
-from app.db import Database, clock
+from app.database.base import db_now
+from app.database.session import Database
 from app.errors import Conflict
 from app.ids import new_id
-from app.services import changes, control, descent, jobs
+from app.services.forks import fork
+from app.services.jobs import interventions, submission, transitions
 from app.storage import Storage
 from app.tables import HELD, TERMINAL, Checkpoint, Event, Job, JobState, MetricChunk, Tenant, Worker
 from tests.worker.hands import PLANS, Attempt
@@ -130,7 +132,7 @@ class Life(RuleBasedStateMachine):
         self.silent.add(worker.id)
         with self.rows.session() as session:
             own = update(Worker).where(Worker.id == worker.id)
-            session.execute(own.values(seen_at=clock(-30)))
+            session.execute(own.values(seen_at=db_now(-30)))
 
     def lease_ends(self, job_id: str, *, long_ago: bool) -> None:
         """Time passes."""
@@ -141,7 +143,7 @@ class Life(RuleBasedStateMachine):
         ago = 2 * self.child.settings.lease_seconds if long_ago else 1.0
         with self.rows.session() as session:
             own = update(Job).where(Job.id == job_id)
-            session.execute(own.values(lease_expires_at=clock(-ago)))
+            session.execute(own.values(lease_expires_at=db_now(-ago)))
 
     @rule(blind=st.booleans())
     def sweep(self, blind: bool) -> None:
@@ -170,7 +172,7 @@ class Life(RuleBasedStateMachine):
         if sum(not model.over for model in self.models.values()) == 2:
             return
         with self.rows.session(self.tenant) as session:
-            job_id = jobs.create(session, PLANS[priority], "req_test").id
+            job_id = submission.create(session, PLANS[priority], "req_test").id
         self.models[job_id] = Model(priority)
 
     @rule(number=SOME, verb=st.sampled_from(["pause", "resume", "cancel"]))
@@ -187,7 +189,7 @@ class Life(RuleBasedStateMachine):
 
     def told(self, job_id: str, verb: str) -> None:
         with self.rows.session(self.tenant) as session:
-            getattr(control, verb)(session, job_id)
+            getattr(transitions, verb)(session, job_id)
 
     @rule(
         number=SOME,
@@ -210,7 +212,7 @@ class Life(RuleBasedStateMachine):
 
     def patched(self, job_id: str, asked: dict[str, Any]) -> None:
         with self.rows.session(self.tenant) as session:
-            changes.change(session, job_id, asked, Limits())
+            interventions.change(session, job_id, asked, Limits())
 
     @rule(number=SOME)
     def retry(self, number: int) -> None:
@@ -232,9 +234,12 @@ class Life(RuleBasedStateMachine):
         def look() -> Any:
             return self.rows.session(self.tenant, write=False)
 
-        heir = descent.retry(look, self.storage, job_id, "req_test")
-        with descent.unless_kept(self.storage, heir), self.rows.session(self.tenant) as session:
-            return descent.keep(session, heir).id
+        heir = fork.retry(look, self.storage, job_id, "req_test")
+        with (
+            fork.cleanup_unless_saved(self.storage, heir),
+            self.rows.session(self.tenant) as session,
+        ):
+            return fork.save(session, heir).id
 
     # -- what workers do
 
@@ -331,7 +336,7 @@ class Life(RuleBasedStateMachine):
 
         def renewed() -> None:
             with self.rows.session() as session:
-                write(session, attempt.job, lease_expires_at=clock(20))
+                write(session, attempt.job, lease_expires_at=db_now(20))
 
         if not self.valid(attempt):
             with pytest.raises(LeaseLost):

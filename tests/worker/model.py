@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.life import ARROWS, HELD, TERMINAL, JobState
+from app.job_state import HELD, TERMINAL, TRANSITIONS, JobState
 from tests.specifications import ONE_WEIGHT
 
 LIMIT = 24
@@ -51,11 +51,11 @@ class Model:
 
     def can(self, arrow: str) -> bool:
         """Whether there is such an arrow."""
-        return self.state in ARROWS[arrow].steps
+        return self.state in TRANSITIONS[arrow].steps
 
     def take(self, arrow: str) -> None:
         """Goes where the arrow leads."""
-        self.state = ARROWS[arrow].steps[self.state]
+        self.state = TRANSITIONS[arrow].steps[self.state]
         self.log.append(self.state)
         if not self.held:
             self.lease = "none"

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from sqlalchemy import func, select, text, update
 
-from app.db import Database
+from app.database.session import Database
 from app.ids import new_id
-from app.services import changes, control, counters, metrics
-from app.services.metrics import Selection
+from app.services.jobs import interventions, transitions
+from app.services.metrics import reader
+from app.services.metrics.reader import Selection
+from app.services.operations import counters
 from app.tables import Checkpoint, Event, Job, JobState, ModelVersion, Worker
 from tests.servers import eventually
 from tests.specifications import Specification
@@ -63,7 +65,7 @@ def post(make_job: MakeJob) -> Make:
 def losses(rows: Database, job: Job) -> NDArray[np.float32]:
     """What was recorded."""
     with rows.session(write=False) as session:
-        return metrics.read(session, job, ["loss"], Selection(), 10**6).series["loss"].values
+        return reader.read(session, job, ["loss"], Selection(), 10**6).series["loss"].values
 
 
 def events(rows: Database, job_id: str) -> list[str]:
@@ -197,9 +199,9 @@ def test_who_is_cancelled_paused_or_changed_leaves_the_others_alone(
             lambda: all(job_row(job_id).iteration > 100 for job_id in ids), "all train", within=60
         )
         with rows.session() as session:
-            control.cancel(session, cancelled)
-            control.pause(session, paused)
-            changes.change(session, changed, {"iterations": 12_345}, Limits())
+            transitions.cancel(session, cancelled)
+            transitions.pause(session, paused)
+            interventions.change(session, changed, {"iterations": 12_345}, Limits())
     finally:
         thread.join()
     assert job_row(cancelled).state == JobState.CANCELLED

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
-from app.queue import TRAINING
+from app.broker import TRAINING
 from tests.servers import Process, eventually
 from tests.service import Service, bell
 from tests.specifications import ONE_WEIGHT

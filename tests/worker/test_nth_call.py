@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from sqlalchemy import select
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import Checkpoint, Job, ModelVersion
 from tests.failing import failing
 from tests.specifications import ONE_WEIGHT

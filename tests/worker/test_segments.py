@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
-from app.db import Database
+from app.database.session import Database
 from app.ids import new_id
-from app.services import control, descent, jobs, metrics
-from app.services.metrics import Selection
+from app.services.forks import fork as descent
+from app.services.jobs import job_repository, submission, transitions
+from app.services.metrics import reader
+from app.services.metrics.reader import Selection
 from app.tables import Checkpoint, Intervention, Job, JobState, ModelVersion, Tenant
 from training.engine import checkpoint
 from training.engine.blocks import Block
@@ -59,7 +61,7 @@ class Jobs:
     def post(self, **sections: Any) -> str:
         plan = check(self.spec | sections)
         with self.write() as session:
-            return jobs.create(session, plan, "req_test").id
+            return submission.create(session, plan, "req_test").id
 
     def fork(self, job_id: str, iteration: int = BORDER, **changes: Any) -> str:
         body = {"iteration": iteration, "changes": changes}
@@ -70,18 +72,18 @@ class Jobs:
     def retry(self, job_id: str) -> str:
         return self.keep(descent.retry(self.read, self.child.storage, job_id, "req_test"))
 
-    def keep(self, heir: descent.Heir) -> str:
+    def keep(self, heir: descent.PreparedFork) -> str:
         with self.write() as session:
-            return descent.keep(session, heir).id
+            return descent.save(session, heir).id
 
     def cancel(self, job_id: str) -> None:
         with self.write() as session:
-            control.cancel(session, job_id)
+            transitions.cancel(session, job_id)
 
     def change(self, job_id: str, iteration: int, **changes: Any) -> None:
         """An intervention at an iteration, committed before the job comes there."""
         with self.write() as session:
-            job = jobs.get(session, job_id)
+            job = job_repository.get(session, job_id)
             job.interventions += 1
             session.add(
                 Intervention(
@@ -100,7 +102,7 @@ class Jobs:
 
     def row(self, job_id: str) -> Job:
         with self.read() as session:
-            return jobs.get(session, job_id)
+            return job_repository.get(session, job_id)
 
     def save(self, job_id: str, *iterations: int) -> None:
         """The job has a checkpoint at these iterations, as a worker would have written it."""
@@ -128,7 +130,7 @@ class Jobs:
         """Everything that a job recorded, as bits, and the hash of its model."""
         job = self.row(job_id)
         with self.read() as session:
-            points = metrics.read(session, job, job.series, Selection(), 10**6).series
+            points = reader.read(session, job, job.series, Selection(), 10**6).series
             model = session.scalar(select(ModelVersion.sha256).where(ModelVersion.job_id == job_id))
         return {name: series.values.tobytes() for name, series in points.items()}, model
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import Checkpoint
 from tests.servers import eventually
 from tests.specifications import ONE_WEIGHT

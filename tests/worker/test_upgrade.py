@@ -11,9 +11,9 @@ from alembic import command
 from numpy.typing import NDArray
 from sqlalchemy import select, update
 
-from app.db import Database
-from app.migrate import configuration
-from app.services import control
+from app.admin.migrate import configuration
+from app.database.session import Database
+from app.services.jobs import transitions
 from app.storage import Stored
 from app.tables import Checkpoint, Event, Job, MetricChunk, ModelVersion
 from tests.specifications import ONE_WEIGHT
@@ -55,7 +55,7 @@ def paused(
         if not asked:
             asked.append(given)
             with rows.session() as session:
-                control.pause(session, job_id)
+                transitions.pause(session, job_id)
         return prepare(recorder, *given, **named)
 
     with monkeypatch.context() as patch:
@@ -69,7 +69,7 @@ def paused(
 
 def resume(rows: Database, job_id: str) -> None:
     with rows.session() as session:
-        control.resume(session, job_id)
+        transitions.resume(session, job_id)
 
 
 def left(rows: Database, job_id: str) -> tuple[NDArray[np.int32], str]:

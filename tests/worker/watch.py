@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import Event, Job, ModelVersion, Worker
 from tests.servers import eventually
 from tests.service import Service

@@ -3,7 +3,7 @@
 from celery import Celery
 
 from app.config import get_settings
-from app.log import configure_logging
+from app.logging import configure_logging
 
 configure_logging()
 celery = Celery("fallline", broker=get_settings().broker_url)

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from sqlalchemy import select
 
-from app.db import AWAY
-from app.queue import INTERACTIVE, TRAINING, wake
+from app.broker import INTERACTIVE, TRAINING, notify_if_idle
+from app.database.session import DATABASE_UNAVAILABLE
 from app.tables import Job, Task
 from worker.celery_pool.app import celery
 from worker.execution.run_jobs import train_next
@@ -34,14 +34,14 @@ def until_none_is_left(
     child = current()
     with drained_on_sigterm(child):
         if several_wait(child, table):
-            wake(bell)
+            notify_if_idle(bell)
         while not child.draining.is_set() and work_on_next(child):
             pass
 
 
 def several_wait(child: WorkerProcess, table: type[Job] | type[Task]) -> bool:
     """Whether there is more than one process can take; no, when the database does not answer."""
-    with suppress(*AWAY), child.database.session(write=False) as session:
+    with suppress(*DATABASE_UNAVAILABLE), child.database.session(write=False) as session:
         queued = select(table.id).where(table.state == "queued").limit(2)
         return len(session.scalars(queued).all()) > 1
     return False

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
-from app.db import AWAY
+from app.database.session import DATABASE_UNAVAILABLE
 from app.tables import Job
 from training.engine.blocks import Block
 from training.engine.loop import Loop
@@ -70,7 +70,7 @@ class Attempt:
         while self.members:
             try:
                 blocks = loop.blocks([member.progress for member in self.members])
-            except AWAY:
+            except DATABASE_UNAVAILABLE:
                 raise
             except Exception as error:  # noqa: BLE001
                 self.split(writer, error)
@@ -153,7 +153,7 @@ class Attempt:
             member.heartbeat.thread.start()
             try:
                 member.resume(self.data)
-            except AWAY:
+            except DATABASE_UNAVAILABLE:
                 member.heartbeat.close()
                 raise
             except Exception as error:  # noqa: BLE001

@@ -6,8 +6,8 @@ import structlog
 import torch
 from sqlalchemy import select
 
-from app.db import clock
-from app.services.control import move
+from app.database.base import db_now
+from app.services.jobs.transitions import transition
 from app.storage import DamagedFile, is_full
 from app.tables import Job
 from training.spec.mistakes import Mistakes
@@ -31,10 +31,10 @@ def fail(
     log.error("job failed", category=category, code=code, exc_info=cause)
     try:
         with child.database.session() as session:
-            write(session, job, lease_expires_at=clock(child.settings.lease_seconds))
+            write(session, job, lease_expires_at=db_now(child.settings.lease_seconds))
             at = session.scalars(select(Job.iteration).where(Job.id == job.id)).one()
             end = failed(category, code, message, at, retryable=category in RETRYABLE)
-            move(session, job.id, end.arrow, end.reason, **end.values)
+            transition(session, job.id, end.arrow, end.reason, **end.values)
     except LeaseLost:
         log.info("the failure is not recorded: the job was lost before")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from app.db import AWAY
-from app.services import counters
+from app.database.session import DATABASE_UNAVAILABLE
+from app.services.operations import counters
 from training.engine.blocks import Block
 from worker.execution.member import Member
 from worker.process.worker_process import WorkerProcess
@@ -61,7 +61,7 @@ class GroupWriter(BackgroundWriter[Sequence[Entry]]):
             prepared = member.recorder.prepare(
                 entry.block, save=entry.save, end=entry.end, group=entry.group
             )
-        except AWAY:
+        except DATABASE_UNAVAILABLE:
             raise
         except Exception as error:  # noqa: BLE001 -- answered for by the attempt
             member.failure = error
@@ -74,7 +74,7 @@ class GroupWriter(BackgroundWriter[Sequence[Entry]]):
         parts = [(member, prepared) for member, prepared in parts if member.failure is None]
         try:
             self.transact(parts)
-        except AWAY:
+        except DATABASE_UNAVAILABLE:
             raise
         except Exception as error:
             if len(parts) == 1:

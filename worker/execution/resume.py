@@ -6,8 +6,8 @@ import structlog
 import torch
 from sqlalchemy import select
 
-from app.db import clock
-from app.services import events
+from app.database.base import db_now
+from app.services.jobs import event_log
 from app.storage import DamagedFile
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
@@ -50,8 +50,8 @@ def compare_numerics(child: WorkerProcess, job: Job, numerics: Numerics) -> None
 def record_event(child: WorkerProcess, job: Job, type_: str, data: dict[str, Any]) -> None:
     """An entry of the job's log, while the job is ours."""
     with child.database.session() as session:
-        write(session, job, lease_expires_at=clock(child.settings.lease_seconds))
-        events.record(session, job.id, type_, data)
+        write(session, job, lease_expires_at=db_now(child.settings.lease_seconds))
+        event_log.record(session, job.id, type_, data)
 
 
 def reload_job(child: WorkerProcess, job: Job) -> Job:

@@ -6,9 +6,9 @@ import structlog
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from app.db import AWAY
-from app.services import quotas
-from app.services.control import move
+from app.database.session import DATABASE_UNAVAILABLE
+from app.services.jobs.transitions import transition
+from app.services.tenancy import quotas
 from app.tables import Job
 from worker.execution.attempt import Attempt
 from worker.execution.failures import fail_job
@@ -29,7 +29,7 @@ def train_next(child: WorkerProcess) -> bool:
         claim = claim_next(child)
     except quotas.Beyond:
         return True  # nothing was claimed: look again
-    except AWAY:
+    except DATABASE_UNAVAILABLE:
         # The claim may have been made all the same: then the job has our name.
         log.exception("the database does not answer: nothing is claimed")
         return give_back(child, Job.worker == child.id)
@@ -41,7 +41,7 @@ def train_next(child: WorkerProcess) -> bool:
     ):
         try:
             work(child, claim, asked_at)
-        except AWAY:
+        except DATABASE_UNAVAILABLE:
             log.exception("the database does not answer: what is held is given back when it does")
             return give_back(child, Job.worker == child.id)
     return True
@@ -51,7 +51,7 @@ def work(child: WorkerProcess, claim: Claim, claimed_at: float) -> None:
     """Trains the job, alone or with others, and answers for whatever goes wrong."""
     try:
         Attempt(child, claim, claimed_at).train()
-    except AWAY:
+    except DATABASE_UNAVAILABLE:
         raise  # of which nothing can be said now
     except Exception as error:  # noqa: BLE001 -- the job must not be left running
         fail_job(child, claim.job, error)
@@ -64,6 +64,6 @@ def give_back(child: WorkerProcess, *which: ColumnElement[bool]) -> bool:
     def release(session: Session) -> None:
         query = select(Job).where(*which, held(Job)).with_for_update()
         for job in session.scalars(query).all():
-            move(session, job.id, "release", "the database was away", **RELEASED.values)
+            transition(session, job.id, "release", "the database was away", **RELEASED.values)
 
     return retry_until_available(child, release)

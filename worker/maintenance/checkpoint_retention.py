@@ -11,7 +11,8 @@ from functools import partial
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
-from app.db import after_commit, clock
+from app.database.base import db_now
+from app.database.session import after_commit
 from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Job
 
@@ -68,6 +69,6 @@ def expire_ended(session: Session, storage: Storage, days: float) -> bool:
 
 def of_ended(days: float) -> Select[str]:
     """Jobs with checkpoints that ended so many days ago."""
-    ended = (Job.state.in_(TERMINAL), Job.finished_at < clock(-days * DAY_SECONDS))
+    ended = (Job.state.in_(TERMINAL), Job.finished_at < db_now(-days * DAY_SECONDS))
     query = select(Checkpoint.job_id).join(Job, Job.id == Checkpoint.job_id).where(*ended)
     return query.group_by(Checkpoint.job_id)

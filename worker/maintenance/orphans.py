@@ -13,8 +13,8 @@ import structlog
 from sqlalchemy import select
 
 from app.config import Settings
-from app.db import Database
-from app.services.datasets import forget
+from app.database.session import Database
+from app.services.datasets.dataset_repository import forget
 from app.storage import Storage
 from app.tables import Checkpoint, Dataset, ModelVersion
 from worker.maintenance.checkpoint_retention import expire_ended, thin_ended

@@ -8,10 +8,13 @@ import time
 import structlog
 from sqlalchemy import delete
 
-from app import postgres, queue
+from app import broker
 from app.config import Settings
-from app.db import Database, clock
-from app.services import answers, counters
+from app.database import postgres
+from app.database.base import db_now
+from app.database.session import Database
+from app.services import idempotency
+from app.services.operations import counters
 from app.tables import Job, JobState, Task, TaskState, Worker
 from worker.maintenance.orphans import Housekeeper
 from worker.queue.requeue import abandoned, requeue, requeue_tasks, waits
@@ -60,11 +63,11 @@ class Sweeper:
         self.free()
         self.expire()
         with self.database.session() as session:
-            session.execute(delete(Task).where(Task.finished_at < clock(-ANSWERS_KEPT_SECONDS)))
+            session.execute(delete(Task).where(Task.finished_at < db_now(-ANSWERS_KEPT_SECONDS)))
             session.execute(
-                delete(Worker).where(Worker.seen_at < clock(-SILENT_WORKERS_KEPT_SECONDS))
+                delete(Worker).where(Worker.seen_at < db_now(-SILENT_WORKERS_KEPT_SECONDS))
             )
-            answers.sweep(session)
+            idempotency.sweep(session)
             counters.fold(session)
         self.ring()
         self.housekeeper.tidy()
@@ -73,7 +76,7 @@ class Sweeper:
         """Takes the locks from who stands still with them; on SQLite that is a supervisor's."""
         if self.database.file is None:
             with self.database.session(write=False) as session:
-                postgres.end_the_still(session)
+                postgres.end_stuck_sessions(session)
 
     def expire(self) -> None:
         """Takes back what is held under a lease that has run out.
@@ -94,9 +97,9 @@ class Sweeper:
         """Rings where work waits and no bell does."""
         with self.database.session(write=False) as session:
             waiting = {
-                queue.TRAINING: waits(session, Job, JobState.QUEUED),
-                queue.INTERACTIVE: waits(session, Task, TaskState.QUEUED),
+                broker.TRAINING: waits(session, Job, JobState.QUEUED),
+                broker.INTERACTIVE: waits(session, Task, TaskState.QUEUED),
             }
         for name, work in waiting.items():
             if work:
-                queue.wake(name)
+                broker.notify_if_idle(name)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.orm import Session
 
-from app.db import AWAY
+from app.database.session import DATABASE_UNAVAILABLE
 from worker.process.worker_process import WorkerProcess
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ def retry_until_available(child: WorkerProcess, change: Callable[[Session], None
         try:
             with child.database.session() as session:
                 change(session)
-        except AWAY as error:
+        except DATABASE_UNAVAILABLE as error:
             log.warning("the database is still away", error=type(error).__name__)
         else:
             return True

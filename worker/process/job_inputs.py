@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from app.services import checkpoints, datasets, lineage
+from app.services.datasets import dataset_repository
+from app.services.jobs import checkpoints, lineage
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Dataset, Job
 from training.datasets.uploaded import Opener
@@ -17,7 +18,7 @@ def segments_of(child: WorkerProcess, job: Job) -> tuple[Segment, ...]:
     """The plans that rule a job's iterations."""
     with child.database.session(write=False) as session:
         log = lineage.interventions(session, [job.id])[job.id] if job.interventions else []
-        return lineage.segments(job, log, datasets.finder(session))
+        return lineage.segments(job, log, dataset_repository.finder(session))
 
 
 def arrays_of(child: WorkerProcess) -> Opener:
@@ -25,9 +26,9 @@ def arrays_of(child: WorkerProcess) -> Opener:
 
     def find(dataset_id: str) -> Dataset:
         with child.database.session(write=False) as session:
-            return datasets.get(session, dataset_id)
+            return dataset_repository.get(session, dataset_id)
 
-    return datasets.opener(find, child.storage)
+    return dataset_repository.opener(find, child.storage)
 
 
 def fused(job: Job) -> bool | None:

@@ -19,7 +19,7 @@ import structlog
 from celery.signals import worker_process_init
 
 from app.config import Settings, get_settings
-from app.db import Database
+from app.database.session import Database
 from app.ids import new_id
 from app.storage import Storage
 from app.tables import Worker

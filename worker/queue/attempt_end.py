@@ -11,7 +11,7 @@ from app.tables import Job
 
 @dataclass(frozen=True)
 class AttemptEnd:
-    """``arrow`` of ``app.life``; ``values``: columns of the job."""
+    """``arrow`` of ``app.job_state``; ``values``: columns of the job."""
 
     arrow: str
     reason: str | None

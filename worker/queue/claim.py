@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.db import clock
-from app.services import events, quotas, turns, workers
+from app.database.base import db_now
+from app.services.jobs import event_log, fair_order
+from app.services.operations import workers
+from app.services.tenancy import quotas
 from app.tables import HELD, Job, JobState, Worker
 from training.spec.plan import Segment
 from training.tensors.numerics import Numerics, Unavailable
@@ -39,7 +41,7 @@ def claim_next(child: WorkerProcess) -> Claim | None:
         job = claim(
             session,
             Job,
-            turns.next_job(session, child.device, most),
+            fair_order.next_job(session, child.device, most),
             child.id,
             child.settings.lease_seconds,
             **claim_values(child),
@@ -58,8 +60,8 @@ def claim_values(child: WorkerProcess) -> dict[str, Any]:
         "attempts": Job.attempts + 1,
         "events": Job.events + 1,
         "attempt_iteration": 0,
-        "attempt_started_at": clock(),
-        "started_at": func.coalesce(Job.started_at, clock()),
+        "attempt_started_at": db_now(),
+        "started_at": func.coalesce(Job.started_at, db_now()),
         "device": child.device,
     }
 
@@ -73,7 +75,7 @@ def record_claim(session: Session, child: WorkerProcess, job: Job) -> Claim:
         job.execution = execution(child, job, segments)
     if job.execution is not None and job.execution["class"] == "sequential":
         job.fusion_key = None
-    session.add(events.of_state(job))
+    session.add(event_log.of_state(job))
     return Claim(job, segments)
 
 
@@ -109,7 +111,7 @@ def claim_compatible(child: WorkerProcess, lead: Job, members: int, room: int) -
                 state=JobState.RUNNING,
                 fence=Job.fence + 1,
                 worker=child.id,
-                lease_expires_at=clock(child.settings.lease_seconds),
+                lease_expires_at=db_now(child.settings.lease_seconds),
                 **claim_values(child),
             )
             .returning(Job)
@@ -161,7 +163,7 @@ def fair_share(session: Session, child: WorkerProcess, lead: Job, members: int) 
         .where(
             Worker.pool == "training",
             Worker.device == child.device,
-            Worker.seen_at > clock(-workers.SILENCE),
+            Worker.seen_at > db_now(-workers.SILENCE_SECONDS),
             Worker.id.not_in(busy),
             Worker.id != child.id,
         )

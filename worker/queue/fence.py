@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Executable, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from app.db import after_rollback, clock
-from app.services import counters
+from app.database.base import db_now
+from app.database.session import after_rollback
+from app.services.operations import counters
 from app.tables import HELD, Job, Task, TaskState
 
 Claimed = TypeVar("Claimed", Job, Task)
@@ -66,7 +67,7 @@ def claim(
             state="running",
             fence=table.fence + 1,
             worker=worker,
-            lease_expires_at=clock(lease),
+            lease_expires_at=db_now(lease),
             **values,
         )
         .returning(table)
@@ -81,7 +82,7 @@ def fenced_update(
     """The statement of ``write`` for values of these names, of which some are moments. Built once a
     process: that takes longer than to execute it."""
     values = {
-        name: clock(bindparam(f"new_{name}")) if name in moments else bindparam(f"new_{name}")
+        name: db_now(bindparam(f"new_{name}")) if name in moments else bindparam(f"new_{name}")
         for name in names
     }
     mine = owned_by(table, bindparam("mine"), bindparam("fenced"))
@@ -103,10 +104,10 @@ def write(session: Session, claimed: Job | Task, course: int | None = None, **va
     before the commit.
     """
     table = type(claimed)
-    moments = frozenset(name for name, value in values.items() if isinstance(value, clock))
+    moments = frozenset(name for name, value in values.items() if isinstance(value, db_now))
     statement = fenced_update(table, tuple(values), moments, known=course is not None)
     given = {
-        f"new_{name}": value.plus if isinstance(value, clock) else value
+        f"new_{name}": value.plus if isinstance(value, db_now) else value
         for name, value in values.items()
     }
     given |= {"mine": claimed.id, "fenced": claimed.fence}

@@ -6,7 +6,8 @@ from types import TracebackType
 
 import structlog
 
-from app.db import AWAY, clock
+from app.database.base import db_now
+from app.database.session import DATABASE_UNAVAILABLE
 from app.tables import Job, Task
 from worker.process.worker_process import WorkerProcess
 from worker.queue.fence import LeaseLost, write
@@ -94,11 +95,11 @@ class Heartbeat:
                 continue  # what was recorded has renewed it
             try:
                 with self.child.database.session() as session:
-                    write(session, self.held, lease_expires_at=clock(settings.lease_seconds))
+                    write(session, self.held, lease_expires_at=db_now(settings.lease_seconds))
             except LeaseLost:
                 self.lost.set()
                 return
-            except AWAY:
+            except DATABASE_UNAVAILABLE:
                 log.warning("heartbeat missed: the database does not answer", held=self.held.id)
                 self.progress()  # whoever waits for the database does not hang
                 pause = min(RETRY_SECONDS, settings.heartbeat_seconds)

@@ -6,10 +6,11 @@ import structlog
 from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import Session
 
-from app import queue
-from app.db import after_commit, clock
-from app.services.control import move
-from app.services.workers import SILENCE
+from app import broker
+from app.database.base import db_now
+from app.database.session import after_commit
+from app.services.jobs.transitions import transition
+from app.services.operations.workers import SILENCE_SECONDS
 from app.tables import Job, Task, TaskState, Worker
 from worker.queue.attempt_end import AttemptEnd, crash_loop
 from worker.queue.fence import held
@@ -26,12 +27,14 @@ def waits(session: Session, table: Claimed, state: str, *where: Any) -> bool:
 
 def expired(table: Claimed, for_seconds: float = 0.0) -> ColumnElement[bool]:
     """Rows whose lease ran out, so long ago."""
-    return table.lease_expires_at < clock(-for_seconds)
+    return table.lease_expires_at < db_now(-for_seconds)
 
 
 def abandoned(table: Claimed, lease: float) -> ColumnElement[bool]:
     """Rows whose lease ran out and whose worker nobody looks after, or not to any effect."""
-    looked_after = exists().where(Worker.id == table.worker, Worker.seen_at > clock(-SILENCE))
+    looked_after = exists().where(
+        Worker.id == table.worker, Worker.seen_at > db_now(-SILENCE_SECONDS)
+    )
     return expired(table) & (~looked_after | expired(table, lease))
 
 
@@ -53,7 +56,7 @@ def requeue(session: Session, *where: Any, reason: str) -> int:
             "death_iteration": at,
         }
         end = crash_loop(at) if again else AttemptEnd("lose", reason)
-        moved = move(session, job.id, end.arrow, end.reason, **end.values, **death)
+        moved = transition(session, job.id, end.arrow, end.reason, **end.values, **death)
         log.warning("job taken back", job_id=job.id, reason=reason, state=moved.state)
     return len(jobs)
 
@@ -68,9 +71,9 @@ def requeue_tasks(session: Session, *where: Any) -> int:
     given_up = session.execute(
         update(Task)
         .where(*running, Task.fence > 1)
-        .values(state=TaskState.FAILED, error=failure, finished_at=clock(), fence=Task.fence + 1)
+        .values(state=TaskState.FAILED, error=failure, finished_at=db_now(), fence=Task.fence + 1)
     )
     asked = session.execute(update(Task).where(*running).values(state=TaskState.QUEUED))
     if asked.rowcount:  # type: ignore[attr-defined]
-        after_commit(session, lambda: queue.ring(queue.INTERACTIVE))
+        after_commit(session, lambda: broker.notify(broker.INTERACTIVE))
     return int(given_up.rowcount + asked.rowcount)  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar
 
 import structlog
 
-from app.db import AWAY
+from app.database.session import DATABASE_UNAVAILABLE
 from worker.queue.heartbeat import Heartbeat
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ class BackgroundWriter(ABC, Generic[Item]):
             asked_at = time.monotonic()
             try:
                 commit()
-            except AWAY as error:
+            except DATABASE_UNAVAILABLE as error:
                 if all(lease.stalled or lease.lost.is_set() for lease in leases()):
                     raise
                 log.warning("database away, block waits", error=type(error).__name__)

@@ -11,11 +11,13 @@ import numpy as np
 import structlog
 from sqlalchemy import select, union
 
-from app.db import clock
+from app.database.base import db_now
 from app.ids import new_id
-from app.numbers import speakable, spoken
-from app.services import counters
-from app.services.levels import Row
+from app.jsonable import from_jsonable, to_jsonable
+from app.services.metrics.pyramid import Row
+from app.services.metrics.pyramid_writer import Chunk
+from app.services.metrics.series_writer import SeriesWriter
+from app.services.operations import counters
 from app.storage import Stored
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, ModelVersion
@@ -26,11 +28,9 @@ from training.engine.stopping import MAX_LOSS_RATIO
 from training.spec.plan import Plan, Segment
 from training.tensors.data import Data
 from training.validation.fusion_rules import why_not_fusable
-from worker.levels import Rows
 from worker.process.worker_process import WorkerProcess
 from worker.queue.attempt_end import AttemptEnd, failed
 from worker.recording.transaction import Prepared
-from worker.series import Series
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ class Recorder:
         every = plan.evaluate_every
         first = max(1, -(-self.begins // every)) * every
         self.series = {
-            name: Series(name, 0, 1) if name == "loss" else Series(name, first, every)
+            name: SeriesWriter(name, 0, 1) if name == "loss" else SeriesWriter(name, first, every)
             for name in job.series
         }
         if job.iteration:
@@ -100,8 +100,8 @@ class Recorder:
             "running_seconds": self.running_seconds(),
             "latest": self.latest,
             "best": self.best,
-            "progressed_at": clock(),
-            "lease_expires_at": clock(self.child.settings.lease_seconds),
+            "progressed_at": db_now(),
+            "lease_expires_at": db_now(self.child.settings.lease_seconds),
         }
         execution = self.execution | {"runner": block.runner, "group": group}
         if execution != self.recorded_execution:
@@ -171,7 +171,7 @@ class Recorder:
             if series.on_grid(at):
                 rows, _ = series.add(at, values)
             else:
-                rows = [Rows(at, values)]
+                rows = [Chunk(at, values)]
             found += [self.chunk(name, series.stride, row) for row in rows]
             self.notice(name, at, float(values[0]))
             self.improve(name, float(values[0]))
@@ -180,16 +180,16 @@ class Recorder:
     def notice(self, name: str, at: int, value: float) -> None:
         """Remembers the latest value of a series; what is only repeated is not the latest."""
         if at >= self.iteration:
-            self.latest = self.latest | {name: speakable(value)}
+            self.latest = self.latest | {name: to_jsonable(value)}
 
     def improve(self, name: str, value: float) -> None:
         """Remembers the best value of a series; NaN is never best."""
-        best = spoken(self.best.get(name, "NaN"))
+        best = from_jsonable(self.best.get(name, "NaN"))
         better = value > best if rises(name) else value < best
         if better or (np.isnan(best) and not np.isnan(value)):
-            self.best = self.best | {name: speakable(value)}
+            self.best = self.best | {name: to_jsonable(value)}
 
-    def chunk(self, series: str, stride: int, row: Rows) -> dict[str, Any]:
+    def chunk(self, series: str, stride: int, row: Chunk) -> dict[str, Any]:
         """A row of ``metric_chunks``."""
         return {
             "job_id": self.job.id,
@@ -220,7 +220,7 @@ class Recorder:
             "job_id": self.job.id,
             "tenant_id": self.job.tenant_id,
             "iteration": block.checkpoint.iteration,
-            "created_at": clock(),
+            "created_at": db_now(),
             **stored._asdict(),
         }
 
@@ -246,7 +246,7 @@ def ended(outcome: Outcome, loss: float | str | None) -> AttemptEnd:
     """A job ends by itself; ``loss`` is its latest."""
     if outcome.reason != "diverged":
         reason = None if outcome.reason == "completed" else outcome.reason
-        return AttemptEnd("succeed", reason, {"result": speakable(outcome.result)})
+        return AttemptEnd("succeed", reason, {"result": to_jsonable(outcome.result)})
     message = (
         f"the loss at iteration {outcome.iteration} was {loss}; it or the weights after it are "
         f"no numbers, or it is over {MAX_LOSS_RATIO:.0e} times that of the start: "

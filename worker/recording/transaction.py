@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import Executable
 from sqlalchemy.orm import Session
 
-from app.db import insert, insert_on, put
-from app.services import counters, events
-from app.services.control import moved
+from app.database.upsert import execute_many, insert, insert_on
+from app.services.jobs import event_log
+from app.services.jobs.transitions import transition_locked
 from app.services.models import add_version
+from app.services.operations import counters
 from app.storage import Stored
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job, MetricChunk, MetricLevel
@@ -56,11 +57,11 @@ def record(session: Session, child: WorkerProcess, parts: Sequence[tuple[Prepare
     """All else, of all jobs whose fence was checked, each with its state: one statement for what is
     of one kind."""
     counts = Counter[tuple[counters.Kind, str]]()
-    put(session, replacing, [row for prepared, _ in parts for row in prepared.chunks])
-    put(session, adding, [row for prepared, _ in parts for row in prepared.levels])
+    execute_many(session, replacing, [row for prepared, _ in parts for row in prepared.chunks])
+    execute_many(session, adding, [row for prepared, _ in parts for row in prepared.levels])
     for prepared, state in parts:
         for finding in prepared.findings:
-            events.record(session, prepared.job.id, "finding", finding)
+            event_log.record(session, prepared.job.id, "finding", finding)
         if prepared.checkpoint is not None:
             row = insert(session, CheckpointRow).values(**prepared.checkpoint)
             session.execute(row.on_conflict_do_nothing())
@@ -77,7 +78,7 @@ def end(session: Session, prepared: Prepared, over: AttemptEnd, state: str) -> N
     if prepared.model is not None:
         version = add_version(session, job, prepared.model)
         left = {"model": {"name": job.name, "version": version.version, "id": version.id}}
-    moved(session, job, state, over.arrow, over.reason, **over.values, **left)
+    transition_locked(session, job, state, over.arrow, over.reason, **over.values, **left)
 
 
 @cache

@@ -9,8 +9,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from torch import Tensor
 
-from app.db import AWAY, clock
-from app.numbers import speakable
+from app.database.base import db_now
+from app.database.session import DATABASE_UNAVAILABLE
+from app.jsonable import to_jsonable
 from app.tables import Job, Task, TaskState
 from training.engine.replay import IterationState
 from worker.process.database_retry import retry_until_available
@@ -39,7 +40,7 @@ def answer_next(child: WorkerProcess) -> bool:
             finish(child, task, **answered(child, task, asked_at))
         except LeaseLost:
             log.info("task lost")
-        except AWAY:
+        except DATABASE_UNAVAILABLE:
             log.exception("the database does not answer: the task is given back when it does")
             return give_back(child, task)
     return True
@@ -61,8 +62,8 @@ def answered(child: WorkerProcess, task: Task, claimed_at: float) -> dict[str, A
     try:
         with Heartbeat(child, task, claimed_at) as heartbeat:
             result = answer(child, task, heartbeat)
-        return {"state": TaskState.SUCCEEDED, "result": speakable(result)}
-    except AWAY:
+        return {"state": TaskState.SUCCEEDED, "result": to_jsonable(result)}
+    except DATABASE_UNAVAILABLE:
         raise  # of which nothing can be said now
     except Exception as error:
         log.error("task failed", exc_info=error)
@@ -92,7 +93,7 @@ def answer(child: WorkerProcess, task: Task, heartbeat: Heartbeat) -> dict[str, 
 def finish(child: WorkerProcess, task: Task, **values: Any) -> None:
     """The answer, if the question is still ours."""
     with child.database.session() as session:
-        write(session, task, finished_at=clock(), **values)
+        write(session, task, finished_at=db_now(), **values)
 
 
 def described(moment: IterationState, wanted: list[Any] | None) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from app.services import metrics
-from app.services.metrics import Selection
-from app.services.points import Points
+from app.services.metrics import reader
+from app.services.metrics.points import Points
+from app.services.metrics.reader import Selection
 from app.tables import Checkpoint as CheckpointRow
 from app.tables import Job
 from training.engine.blocks import Checkpoint
@@ -63,7 +63,7 @@ class ReplayJob:
     ) -> Points:
         """What was recorded of a series past iteration ``after``."""
         with self.child.database.session(write=False) as session:
-            return metrics.read(session, self.job, [name], Selection(after), limit).series[name]
+            return reader.read(session, self.job, [name], Selection(after), limit).series[name]
 
     def exact(self, moment: IterationState) -> bool:
         """Whether this process computes as the job's did, and found the loss that is recorded."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import select
 
-from app.services.points import Points
+from app.services.metrics.points import Points
 from app.tables import ModelVersion
 from training.engine import predict
 from training.engine.blocks import Evaluation, Outcome

@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import get_settings
-from app.db import Database, clock
-from app.services.workers import SILENCE
+from app.database.base import db_now
+from app.database.session import Database
+from app.services.operations.workers import SILENCE_SECONDS
 from app.tables import Worker
 from worker.process.os_process import place
 
@@ -20,7 +21,9 @@ POOLS = {"training", "interactive"}
 
 def missing(database: Database) -> set[str]:
     """The pools that have no warm child here."""
-    here = select(Worker.pool).where(Worker.place == place(), Worker.seen_at > clock(-SILENCE))
+    here = select(Worker.pool).where(
+        Worker.place == place(), Worker.seen_at > db_now(-SILENCE_SECONDS)
+    )
     with database.session(write=False) as session:
         return POOLS - set(session.scalars(here))
 

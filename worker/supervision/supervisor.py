@@ -17,11 +17,12 @@ from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app import queue
+from app import broker
 from app.config import Settings
-from app.db import Database, clock
+from app.database.base import db_now
+from app.database.session import Database
 from app.ids import new_id
-from app.services import counters
+from app.services.operations import counters
 from app.tables import HELD, Job, JobState, Task, TaskState, Worker
 from worker.maintenance.sweeper import Sweeper
 from worker.process.os_process import alive, place
@@ -50,8 +51,8 @@ class Supervisor:
         self.stopping = threading.Event()
         children = settings.worker_processes or os.cpu_count() or 1
         self.pools = [
-            Pool("training", queue.TRAINING, Job, children, self.id, settings),
-            Pool("interactive", queue.INTERACTIVE, Task, 1, self.id, settings),
+            Pool("training", broker.TRAINING, Job, children, self.id, settings),
+            Pool("interactive", broker.INTERACTIVE, Task, 1, self.id, settings),
         ]
         self.swept_at = 0.0
         self.unheard_since: dict[str, float] = {}
@@ -104,7 +105,7 @@ class Supervisor:
         """Says that the children left are there."""
         with self.database.session() as session:
             own = update(Worker).where(Worker.supervisor == self.id)
-            session.execute(own.values(seen_at=clock()))
+            session.execute(own.values(seen_at=db_now()))
 
     def kill_the_hung(self) -> None:
         """A child of ours whose lease ran out, of a job or a question, has made no progress for the
@@ -155,7 +156,7 @@ class Supervisor:
         for pool in self.pools:
             with self.database.session(write=False) as session:
                 unheard = self.idle(session, pool) and self.waiting(session, pool)
-            if not unheard or queue.bells(pool.queue) is None:
+            if not unheard or broker.pending(pool.queue) is None:
                 self.unheard_since.pop(pool.name, None)
                 continue
             since = self.unheard_since.setdefault(pool.name, time.monotonic())

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from sqlalchemy import MetaData, select, update
 
-from app.db import clock
-from app.services.keys import SCOPES
+from app.database.base import db_now
+from app.services.tenancy.keys import SCOPES
 from app.tables import ApiKey
 from tests.app.conftest import Connect, database_of, new_key
 from tests.app.talk import TINY, problem
@@ -80,7 +80,7 @@ def authorizations(service: Service) -> dict[str, str]:
     revoked = new_key(service)
     with database_of(service) as database, database.session() as session:
         named = update(ApiKey).where(ApiKey.id == f"key_{revoked.split('_')[1]}")
-        session.execute(named.values(revoked_at=clock()))
+        session.execute(named.values(revoked_at=db_now()))
     another = owner[:-1] + ("a" if owner[-1] != "a" else "b")
     guessed = f"fl_{'0' * 26}_{'A' * 43}"
     keys = {

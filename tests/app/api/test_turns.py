@@ -12,10 +12,10 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
-from app.api.deps import READERS
+from app.api.requests.dependencies import READERS
 from app.ids import new_id
 from app.tables import Checkpoint, Dataset, Job, Tenant
-from tests.app.api.test_events import in_flight
+from tests.app.api.routes.test_events import in_flight
 from tests.app.conftest import database_of
 from tests.app.talk import TINY, mistakes, posted, problem
 from tests.servers import eventually

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from app.db import Database
+from app.database.session import Database
 from app.errors import Conflict, NotFound
 from app.services import models
 from app.storage import Stored
 from app.tables import Job, Model, ModelVersion
-from tests.app.test_db import Tenants, new_job
+from tests.app.database.test_session import Tenants, new_job
 
 
 def leave(rows: Database, tenant_id: str, job_id: str, name: str = "m") -> int:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import typer
 
-from app.intake import columns
-from app.intake import text as app_text
+from app.ingestion import column_profile
+from app.ingestion import encoding as app_text
 from fallline.commands.inputs import DELIMITERS, MISSING, inputs_of, specification
 
 SPEC = {"loss": "mse_loss", "optimizer": {"type": "sgd", "lr": 1}, "model": ["relu", {"p": 1}]}
@@ -89,7 +89,7 @@ def test_rows_are_json_or_csv(tmp_path: Path, name: str, text: str, rows: list[A
 
 
 def test_a_file_is_read_by_the_rules_of_an_upload() -> None:
-    assert frozenset(columns.MISSING) == MISSING
+    assert frozenset(column_profile.MISSING) == MISSING
     assert app_text.DELIMITERS == DELIMITERS
 
 

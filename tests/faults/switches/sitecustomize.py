@@ -41,13 +41,13 @@ def no_sweeper(sweeper: ModuleType) -> None:
     sweeper.Sweeper.sweep = lambda self: None
 
 
-@switch("app.queue")
+@switch("app.broker")
 def dies_before_ringing(queue: ModuleType) -> None:
     """A process ends between its COMMIT and the bell."""
-    vars(queue)["ring"] = lambda name: os._exit(9)
+    vars(queue)["notify"] = lambda name: os._exit(9)
 
 
-@switch("app.db")
+@switch("app.database.session")
 def dies_before_commit(db: ModuleType) -> None:
     """A process ends when it is about to commit a new job."""
     from sqlalchemy import event

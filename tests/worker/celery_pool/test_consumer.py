@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import queue
-from app.db import Database
-from app.queue import TRAINING
-from app.services import counters
-from app.services.counters import DROPPED
+from app import broker as queue
+from app.broker import TRAINING
+from app.database.session import Database
+from app.services.operations import counters
+from app.services.operations.counters import DROPPED
 from app.tables import Worker
 from tests.servers import Redis, eventually
 from tests.service import Service, bell

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select, update
 
 from app.config import Settings
-from app.db import Database
+from app.database.session import Database
 from app.ids import new_id
-from app.services import jobs
+from app.services.jobs import job_repository
 from app.services.models import add_version
 from app.storage import LOCK
 from app.tables import Checkpoint, Dataset, Job, Tenant
@@ -101,7 +101,7 @@ def test_what_is_not_committed_removes_no_file(
     def in_vain() -> None:
         with rows.session() as session:
             thin(session, child.storage, job_id, 5)
-            jobs.delete(session, child.storage, job_id)
+            job_repository.delete(session, child.storage, job_id)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -222,7 +222,7 @@ def test_a_deleted_job_leaves_no_file(
 ) -> None:
     job_id = saved(5)
     with rows.session() as session:
-        jobs.delete(session, child.storage, job_id)
+        job_repository.delete(session, child.storage, job_id)
     assert files(child) == set()
 
 
@@ -231,7 +231,7 @@ def test_a_deletion_whose_process_died_is_made_up_for(
 ) -> None:
     job_id = saved(5)
     with rows.session() as session:
-        jobs.delete(session, child.storage, job_id)
+        job_repository.delete(session, child.storage, job_id)
         session.info["after_commit"].clear()  # as far as it came
     assert len(files(child)) == 5
     round_of(keeper_of(child), hours_later=6.1)

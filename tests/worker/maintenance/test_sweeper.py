@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app import queue
-from app.db import Database, clock
+from app import broker as queue
+from app.database.base import db_now
+from app.database.session import Database
 from app.ids import new_id
 from app.tables import Job, JobState, Task, TaskState, Tenant, Worker
 from tests.servers import Redis
@@ -105,7 +106,7 @@ def test_who_is_looked_after_is_left_to_that_for_a_lease_more(
     sweeper.expire()
     assert job_row(job_id).state == JobState.RUNNING
     with rows.session() as session:
-        long_ago = clock(-child.settings.lease_seconds - 1)
+        long_ago = db_now(-child.settings.lease_seconds - 1)
         session.execute(update(Job).values(lease_expires_at=long_ago))
     sweeper.expire()
     assert job_row(job_id).state == JobState.QUEUED
@@ -202,7 +203,7 @@ def test_a_worker_is_not_killed_for_a_question_that_it_has_answered(
     child: WorkerProcess,
     ask: Callable[..., str],
 ) -> None:
-    ask(state=TaskState.SUCCEEDED, worker=child.id, lease_expires_at=clock(-1.0))
+    ask(state=TaskState.SUCCEEDED, worker=child.id, lease_expires_at=db_now(-1.0))
     enter(child, supervisor.id, asleep.pid)
     supervisor.kill_the_hung()
     assert lives_on(asleep)
@@ -225,12 +226,12 @@ def test_a_question_whose_worker_died_is_asked_again_once(
 def test_what_is_old_is_forgotten_and_nothing_else(
     sweeper: Sweeper, child: WorkerProcess, rows: Database, ask: Callable[..., str]
 ) -> None:
-    old = ask(state=TaskState.SUCCEEDED, finished_at=clock(-3660.0))
-    young, waiting = ask(state=TaskState.SUCCEEDED, finished_at=clock(-3540.0)), ask()
+    old = ask(state=TaskState.SUCCEEDED, finished_at=db_now(-3660.0))
+    young, waiting = ask(state=TaskState.SUCCEEDED, finished_at=db_now(-3540.0)), ask()
     enter(child, supervisor="sup_other", pid=1)
     for age, workers in ((-3540.0, 1), (-3660.0, 0)):
         with rows.session() as session:
-            session.execute(update(Worker).values(seen_at=clock(age)))
+            session.execute(update(Worker).values(seen_at=db_now(age)))
         sweeper.sweep()
         with rows.session(write=False) as session:
             assert len(session.scalars(select(Worker.id)).all()) == workers
@@ -243,7 +244,7 @@ def test_there_is_a_bell_as_long_as_something_waits_and_not_more_than_that(
     def bells() -> tuple[int | None, int | None]:
         sweeper.ring()
         sweeper.ring()
-        return queue.bells(queue.TRAINING), queue.bells(queue.INTERACTIVE)
+        return queue.pending(queue.TRAINING), queue.pending(queue.INTERACTIVE)
 
     assert bells() == (0, 0)
     make_job()

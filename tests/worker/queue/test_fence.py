@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import update
 
-from app.db import Database
-from app.services import control
+from app.database.session import Database
+from app.services.jobs import transitions
 from app.tables import Job, JobState
 from tests.faults.switches.sitecustomize import no_fence
 from tests.worker.conftest import MakeJob
@@ -108,7 +108,7 @@ def test_a_cancelled_job_refuses_its_worker(
     assert claim is not None
     claimed = claim.job
     with rows.session() as session:
-        control.cancel(session, job_id)
+        transitions.cancel(session, job_id)
     with pytest.raises(LeaseLost), rows.session() as session:
         write(session, claimed, state=JobState.SUCCEEDED)
     row = job_row(job_id)

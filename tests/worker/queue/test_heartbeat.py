@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
-from app.db import Database
+from app.database.session import Database
 from app.tables import Job, JobState
 from tests.servers import eventually
 from tests.worker.conftest import MakeJob

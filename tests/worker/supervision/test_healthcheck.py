@@ -5,9 +5,10 @@ import sys
 
 from sqlalchemy import update
 
-from app.db import Database, clock
+from app.database.base import db_now
+from app.database.session import Database
 from app.ids import new_id
-from app.services.workers import SILENCE
+from app.services.operations.workers import SILENCE_SECONDS
 from app.tables import Worker
 from tests.databases import ROOT
 from tests.service import Service
@@ -56,7 +57,10 @@ def test_a_worker_counts_where_it_runs_and_as_long_as_it_is_seen(rows: Database)
     with rows.session() as session:
         session.add(worker("interactive"))
     assert missing(rows) == set()
-    for change in ({"seen_at": clock(-SILENCE - 1)}, {"seen_at": clock(), "place": "elsewhere"}):
+    for change in (
+        {"seen_at": db_now(-SILENCE_SECONDS - 1)},
+        {"seen_at": db_now(), "place": "elsewhere"},
+    ):
         with rows.session() as session:
             session.execute(update(Worker).values(change))
         assert missing(rows) == POOLS

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from app.config import Settings
-from app.db import Database
+from app.database.session import Database
 from app.ids import new_id
 from app.tables import Worker
 from tests.databases import Sqlite

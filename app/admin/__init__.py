@@ -1,0 +1,1 @@
+"""Migrations, backups and restores: what an operator runs."""

@@ -1,0 +1,1 @@
+"""Answers that wait for what is still to come, and caches that refresh themselves."""

@@ -1,0 +1,1 @@
+"""Reads requests: bodies, uploads, conditions, permissions, sessions."""

@@ -1,0 +1,1 @@
+"""Writes answers that several routes share."""

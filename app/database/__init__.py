@@ -1,0 +1,1 @@
+"""The engine of the database, its sessions, and what its tables are made of."""

@@ -1,0 +1,1 @@
+"""Retries and forks: new jobs that go on where another one was."""

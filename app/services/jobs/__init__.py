@@ -1,0 +1,1 @@
+"""Jobs: submitted, found, changed, ordered, told of."""

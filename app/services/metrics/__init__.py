@@ -1,0 +1,1 @@
+"""Recorded series: written, read, thinned, smoothed."""
