@@ -34,7 +34,7 @@ import redis
 
 from benchmarks.goals import Bound, Round, goal, in_turn, peer
 from fallline import Client
-from fallline.embedded import Embedded
+from fallline.local.service import LocalService
 from tests.servers import Process, eventually
 from tests.service import free_port
 from tests.specifications import DIGITS_MLP
@@ -58,7 +58,7 @@ def first_iteration() -> Iterator[Round]:
     python = peer("ray")
     with (
         tempfile.TemporaryDirectory(prefix="fl-bench-") as folder,
-        Embedded(Path(folder), port=0) as service,
+        LocalService(Path(folder), port=0) as service,
         Client(service.url, service.key) as client,
         bare_celery(Path(folder) / "run" / "redis.sock") as broker,
         ray(python) as jobs,

@@ -34,7 +34,7 @@ from benchmarks.engine import (
 )
 from benchmarks.goals import Missing, Round, agree, goal, in_turn, timed
 from fallline import Client
-from fallline.embedded import Embedded
+from fallline.local.service import LocalService
 from training.spec.plan import Plan
 from training.tensors.data import Data
 from training.tensors.numerics import Numerics
@@ -111,7 +111,7 @@ def many() -> Iterator[Round]:
     settings = {"FALLLINE_WORKER_PROCESSES": "1"}
     with (
         tempfile.TemporaryDirectory(prefix="fl-bench-") as folder,
-        Embedded(Path(folder) / "home", port=0, settings=settings) as service,
+        LocalService(Path(folder) / "home", port=0, settings=settings) as service,
         Client(service.url, service.key) as client,
     ):
         through_the_service(client)

@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.goals import Bound, Round, agree, goal, in_turn
 from fallline import Client
-from fallline.embedded import Embedded
+from fallline.local.service import LocalService
 
 JOBS, PROCESSES = 32, 2
 ROWS, FEATURES, CLASSES = 1000, 20, 3
@@ -119,7 +119,7 @@ def service(home: Path) -> Iterator[Client]:
     """A service of its own, warm."""
     settings = {"FALLLINE_WORKER_PROCESSES": str(PROCESSES)}
     with (
-        Embedded(home, port=0, settings=settings) as embedded,
+        LocalService(home, port=0, settings=settings) as embedded,
         Client(embedded.url, embedded.key) as client,
     ):
         yield client

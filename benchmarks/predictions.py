@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.goals import Bound, Missing, Round, goal, peer
 from benchmarks.load import Load, load
 from fallline import Client
-from fallline.embedded import Embedded, own_settings
+from fallline.local.service import LocalService, own_settings
 from tests.service import free_port
 from training.engine.predict import FORMAT
 from training.tensors.tensor_file import under, unpack
@@ -167,7 +167,7 @@ def probabilities(answer: bytes) -> list[list[float]]:
 def service(folder: Path) -> Iterator[Server]:
     """A whole service that has trained the network, whose weights lie in the folder then."""
     settings = own_settings() | {"FALLLINE_REQUESTS_PER_SECOND": "1000000"}
-    with Embedded(folder / "home", port=0, settings=settings) as embedded:
+    with LocalService(folder / "home", port=0, settings=settings) as embedded:
         with Client(embedded.url, embedded.key) as client:
             client.jobs.create(SPECIFICATION).wait().check()
             content = client.models.download("mlp", 1)

@@ -15,7 +15,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from fallline import Client
-from fallline.embedded import Embedded
+from fallline.local.service import LocalService
 from tests.specifications import DIGITS_MLP
 
 TARGET = Path(__file__).parent / "digits-loss.png"
@@ -25,7 +25,7 @@ def main() -> None:
     """Trains, reads, draws."""
     with (
         tempfile.TemporaryDirectory(prefix="fl-pictures-") as folder,
-        Embedded(Path(folder), port=0) as service,
+        LocalService(Path(folder), port=0) as service,
         Client(service.url, service.key) as client,
     ):
         job = client.jobs.create(DIGITS_MLP).wait()

@@ -14,19 +14,7 @@ with fallline.Client() as client:
 processes; it imports nothing of the service itself.
 """
 
-from fallline.answers import (
-    Event,
-    JobError,
-    Metrics,
-    ModelRef,
-    Page,
-    Points,
-    Prediction,
-    Predictions,
-    Progress,
-)
 from fallline.client import AsyncClient, Client
-from fallline.datasets import Dataset
 from fallline.errors import (
     ApiError,
     FalllineError,
@@ -37,10 +25,22 @@ from fallline.errors import (
     Unreachable,
     WaitedEnough,
 )
-from fallline.job import Job, JobRef
-from fallline.keys import Key, Tenant
-from fallline.models import Model, ModelVersion
-from fallline.retries import Retries
+from fallline.http.retries import Retries
+from fallline.resources.datasets import Dataset
+from fallline.resources.job import Job, JobRef
+from fallline.resources.keys import Key, Tenant
+from fallline.resources.models import Model, ModelVersion
+from fallline.types import (
+    Event,
+    JobError,
+    Metrics,
+    ModelRef,
+    Page,
+    Points,
+    Prediction,
+    Predictions,
+    Progress,
+)
 
 __all__ = [
     "ApiError",

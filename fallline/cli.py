@@ -11,21 +11,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fallline import demo as demonstration
-from fallline import environment, exits
+from fallline import environment
+from fallline.commands import demo as demonstration
 from fallline.commands.datasets import datasets
 from fallline.commands.doctor import doctor
 from fallline.commands.jobs import jobs
 from fallline.commands.keys import keys, tenants
 from fallline.commands.models import models, predict
-from fallline.embedded import module
 from fallline.errors import FalllineError
-from fallline.up import serve as serve_service
-from fallline.up import up as run_service
+from fallline.local.service import module
+from fallline.local.up import serve as serve_service
+from fallline.local.up import up as run_service
+from fallline.terminal import exit_codes
 
 cli = typer.Typer(
     help="Fallline: training as a service.",
-    epilog=f"\b\nExit codes:\n{exits.table()}",
+    epilog=f"\b\nExit codes:\n{exit_codes.table()}",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -71,7 +72,7 @@ def demo() -> None:
         demonstration.run(console())
     except KeyboardInterrupt:
         typer.echo("Interrupted; nothing of the demo is left.", err=True)
-        raise typer.Exit(exits.INTERRUPTED) from None
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
 
 
 @cli.command(short_help="Run the API alone.")
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cli(arguments)
     except FalllineError as error:
         typer.echo(f"fallline: {error}", err=True)
-        sys.exit(exits.code_of(error))
+        sys.exit(exit_codes.code_of(error))
 
 
 if __name__ == "__main__":

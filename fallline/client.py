@@ -6,23 +6,23 @@ from collections.abc import Callable
 from types import TracebackType
 
 from fallline import environment
-from fallline.answers import part
-from fallline.catalog import Catalog
-from fallline.datasets import Datasets
-from fallline.jobs import Jobs
-from fallline.keys import Keys, Tenants
-from fallline.models import Models
-from fallline.modes import Awaited, Blocking, M, Noun, call, run
-from fallline.request import Request
-from fallline.retries import USUAL, Retries
-from fallline.transport import Transport, options
-from fallline.wire import BlockingWire, Wire
+from fallline.http.blocking_client import HttpBackend, SyncBackend
+from fallline.http.request import Request
+from fallline.http.retries import USUAL, Retries
+from fallline.http.sync_async import Async, Blocking, M, Resource, dual_method, run
+from fallline.http.transport import Transport, options
+from fallline.resources.catalog import Catalog
+from fallline.resources.datasets import Datasets
+from fallline.resources.jobs import Jobs
+from fallline.resources.keys import Keys, Tenants
+from fallline.resources.models import Models
+from fallline.types import part
 
 # A request for an iteration may be held for 10 s before the service answers 202.
 TIMEOUT_SECONDS = 30.0
 
 
-class Service(Noun[M]):
+class Service(Resource[M]):
     """What both clients have: the nouns of a service, and whether it is ready."""
 
     @property
@@ -60,24 +60,24 @@ class Service(Noun[M]):
         """Tenants, for the same."""
         return Tenants(self._http)
 
-    @call
+    @dual_method
     async def alive(self) -> bool:
         """Whether a process of the service answers; `Unreachable` without one."""
         await self._http.send(Request("GET", "/healthz"))
         return True
 
-    @call
+    @dual_method
     async def date(self) -> str | None:
         """The time on the clock of the service, as an HTTP date."""
         return (await self._http.send(Request("GET", "/healthz"))).headers.get("Date")
 
-    @call
+    @dual_method
     async def ready(self) -> bool:
         """Whether database, broker and a worker answer; `Unreachable` without a service."""
         checks = await self._checks()
         return set(checks.values()) <= {"ok"}
 
-    @call
+    @dual_method
     async def checks(self) -> dict[str, str]:
         """Each part that the service needs: `ok`, or what is the matter with it."""
         return await self._checks()
@@ -106,7 +106,7 @@ class Client(Service[Blocking]):
         retries: int | Retries = USUAL,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        super().__init__(connected(BlockingWire, url, key, retries, timeout))
+        super().__init__(connected(SyncBackend, url, key, retries, timeout))
 
     def close(self) -> None:
         """Close the connection."""
@@ -124,7 +124,7 @@ class Client(Service[Blocking]):
         self.close()
 
 
-class AsyncClient(Service[Awaited]):
+class AsyncClient(Service[Async]):
     """`Client` for asyncio: use it in an `async with` block, and await what it is asked."""
 
     def __init__(
@@ -136,9 +136,9 @@ class AsyncClient(Service[Awaited]):
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         # Here alone: it imports asyncio, which the command line does without.
-        from fallline.loop_wire import LoopWire
+        from fallline.http.asyncio_client import AsyncBackend
 
-        super().__init__(connected(LoopWire, url, key, retries, timeout))
+        super().__init__(connected(AsyncBackend, url, key, retries, timeout))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -157,7 +157,7 @@ class AsyncClient(Service[Awaited]):
 
 
 def connected(
-    wire: Callable[..., Wire],
+    wire: Callable[..., HttpBackend],
     url: str | None,
     key: str | None,
     retries: int | Retries,

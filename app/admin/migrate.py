@@ -23,7 +23,7 @@ from app.tables import Tenant
 def configuration(url: str) -> Config:
     """Alembic's configuration; there is no ini file."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parents[2] / "migrations"))
     config.attributes["url"] = url
     return config
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fallline.client import Client
-from fallline.retries import Retries
+from fallline.http.retries import Retries
 
 # Who waits at a terminal wants to know soon: a wish to wait longer is told instead of honoured.
 RETRIES = Retries(most=2, patience=5.0)

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from fallline.commands.connection import connected
+from fallline.commands.each_id import Several
 from fallline.commands.inputs import STDIN
-from fallline.commands.output import Form, OutputOption, Printer, Row, plain, printable
-from fallline.commands.several import Several
-from fallline.datasets import Dataset
+from fallline.resources.datasets import Dataset
+from fallline.terminal.output import Form, OutputOption, Printer, Row, plain, printable
 
 datasets = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 

@@ -15,16 +15,17 @@ from pathlib import Path
 
 import typer
 
-from fallline import environment, exits
+from fallline import environment
 from fallline.client import Client
 from fallline.commands.connection import connected
-from fallline.commands.output import Form, OutputOption, Printer, Row
 from fallline.errors import ApiError, FalllineError, StartFailed, Unreachable
-from fallline.redis_server import program
+from fallline.local.redis_server import program
+from fallline.terminal import exit_codes
+from fallline.terminal.output import Form, OutputOption, Printer, Row
 
 OLDEST_PYTHON = (3, 11)
-LEAST_FREE_BYTES = 2 * 1024**3
-MOST_SECONDS_APART = 30.0
+MIN_FREE_BYTES = 2 * 1024**3
+MAX_CLOCK_SKEW_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def doctor(output: OutputOption = Form.TABLE) -> None:
     findings = [*of_machine(), *of_service()]
     Printer(output).rows(finding.row for finding in findings)
     if not all(finding.well for finding in findings):
-        raise typer.Exit(exits.FAILED)
+        raise typer.Exit(exit_codes.FAILED)
 
 
 def of_machine() -> Iterator[Finding]:
@@ -121,7 +122,7 @@ def folder(home: Path) -> Iterator[Finding]:
     """The data folder: its disk and the mode of the key in it."""
     nearest = next(parent for parent in (home, *home.parents) if parent.exists())
     free = shutil.disk_usage(nearest).free
-    remedy = "make room, or choose another FALLLINE_HOME" if free < LEAST_FREE_BYTES else ""
+    remedy = "make room, or choose another FALLLINE_HOME" if free < MIN_FREE_BYTES else ""
     yield Finding("disk", f"{free / 1024**3:.1f} GiB free for {home}", remedy)
     secret = home / "key"
     if secret.exists() and secret.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -133,7 +134,9 @@ def service(client: Client) -> Finding:
     date = client.date()
     there = parsedate_to_datetime(date).timestamp() if date else time.time()
     apart = time.time() - there
-    clock = "" if abs(apart) < MOST_SECONDS_APART else f"; its clock is {apart:+.0f} s behind ours"
+    clock = (
+        "" if abs(apart) < MAX_CLOCK_SKEW_SECONDS else f"; its clock is {apart:+.0f} s behind ours"
+    )
     return Finding("service", f"answers at {client.url}{clock}", "set the clocks" if clock else "")
 
 

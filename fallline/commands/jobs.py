@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from fallline.commands.connection import connected
+from fallline.commands.each_id import Several
+from fallline.commands.estimate import show_plan
 from fallline.commands.inputs import changed, labels, specification
-from fallline.commands.output import Form, OutputOption, Printer, Row, flat
-from fallline.commands.plan import show_plan
 from fallline.commands.progress import JobArgument, events, metrics
-from fallline.commands.several import Several
 from fallline.commands.watch import concluded, intervened, watched
-from fallline.job import Job
+from fallline.resources.job import Job
+from fallline.terminal.output import Form, OutputOption, Printer, Row, flat
 
 jobs = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 

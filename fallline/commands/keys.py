@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from fallline.commands.connection import connected
-from fallline.commands.output import Form, OutputOption, Printer, Row
-from fallline.commands.several import Several
-from fallline.keys import Key, Tenant
+from fallline.commands.each_id import Several
+from fallline.resources.keys import Key, Tenant
+from fallline.terminal.output import Form, OutputOption, Printer, Row
 
 keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 tenants = typer.Typer(no_args_is_help=True, rich_markup_mode=None)

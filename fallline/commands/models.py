@@ -10,19 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from fallline import exits
-from fallline.answers import Predictions
 from fallline.commands.connection import connected
 from fallline.commands.inputs import inputs_of, without
-from fallline.commands.output import Form, OutputOption, Printer, Row
 from fallline.errors import ApiError
-from fallline.models import Model
+from fallline.resources.models import Model
+from fallline.terminal import exit_codes
+from fallline.terminal.output import Form, OutputOption, Printer, Row
+from fallline.types import Predictions
 
 models = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 JOB_PREFIX = "job_"
 
-MISTAKES = 10
+MAX_MISTAKE_COUNT = 10
 
 
 @models.command("list")
@@ -90,8 +90,8 @@ def told_in_brief() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        typer.echo(f"fallline: {error.sentence(MISTAKES)}", err=True)
-        raise typer.Exit(exits.code_of(error)) from error
+        typer.echo(f"fallline: {error.sentence(MAX_MISTAKE_COUNT)}", err=True)
+        raise typer.Exit(exit_codes.code_of(error)) from error
 
 
 def row(model: Model) -> Row:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from fallline.answers import Event, Metrics, Points
 from fallline.commands.connection import connected
-from fallline.commands.output import Form, OutputOption, Printer, Row, plain
 from fallline.commands.watch import remark
-from fallline.job import JobRef
+from fallline.resources.job import JobRef
+from fallline.terminal.output import Form, OutputOption, Printer, Row, plain
+from fallline.types import Event, Metrics, Points
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Its id.")]
 

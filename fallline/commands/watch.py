@@ -9,11 +9,11 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from fallline import exits
-from fallline.answers import Event
-from fallline.commands.output import printable
-from fallline.job import Job
-from fallline.screen import Advance, Screen
+from fallline.resources.job import Job
+from fallline.terminal import exit_codes
+from fallline.terminal.output import printable
+from fallline.terminal.screen import Advance, Screen
+from fallline.types import Event
 
 
 def watched(job: Job) -> Job:
@@ -29,7 +29,7 @@ def watched(job: Job) -> Job:
         typer.echo(
             f"\nDetached; the job goes on. Watch it again: fallline jobs watch {job.id}", err=True
         )
-        raise typer.Exit(exits.INTERRUPTED) from None
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
 
 
 def look_on(job: Job, screen: Screen, advance: Advance) -> None:
@@ -67,4 +67,4 @@ def concluded(job: Job) -> None:
     why = f": {job.error.message}" if job.error else ""
     typer.echo(f"{job.id} ended as {job.state}{why}", err=True)
     sys.stdout.flush()
-    raise typer.Exit(exits.JOB_FAILED)
+    raise typer.Exit(exit_codes.JOB_FAILED)

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from fallline import ApiError, AsyncClient, Client, FalllineError
-from fallline.answers import Event, Points
-from fallline.retries import Retries
+from fallline.http.retries import Retries
+from fallline.types import Event, Points
 from tests.fallline.cutting import cutting
 from tests.fallline.test_client import SPEC
 from tests.service import Service

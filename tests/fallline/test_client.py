@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fallline import ApiError, AsyncClient, Client
-from fallline.demo import NEXT, ONE_WEIGHT
+from fallline.commands.demo import NEXT, ONE_WEIGHT
 from tests.servers import eventually
 from tests.service import Service
 

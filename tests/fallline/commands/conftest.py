@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from fallline.retries import Retries
+from fallline.http.retries import Retries
 from tests.fallline.commands.terminal import Fallline, Terminal
 from tests.fallline.scripted import Answer, Script, served
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.fallline.commands.conftest import Scripted
+from tests.fallline.http.test_transport import DATASET
 from tests.fallline.scripted import Answer
-from tests.fallline.test_transport import DATASET
 
 UPLOAD = "POST /v1/datasets"
 

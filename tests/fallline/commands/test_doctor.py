@@ -91,7 +91,7 @@ def test_clocks_that_differ_are_a_trouble(scripted: Scripted) -> None:
 
 
 def test_a_full_disk_is_a_trouble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 2**80)
+    monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 2**80)
     (disk,) = doctor.folder(tmp_path / "not" / "there")
     assert "make room" in disk.remedy
 

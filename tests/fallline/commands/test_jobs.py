@@ -10,9 +10,9 @@ import pytest
 
 from tests.fallline.commands.conftest import Scripted
 from tests.fallline.commands.terminal import Terminal
+from tests.fallline.resources.test_job import END, frame, happened, series, streamed
 from tests.fallline.scripted import NO_ANSWER, Answer, job
 from tests.fallline.test_client import SPEC
-from tests.fallline.test_job import END, frame, happened, series, streamed
 from tests.servers import eventually
 from tests.service import Service, free_port
 
