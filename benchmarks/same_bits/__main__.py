@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import httpx2
 
-from benchmarks.same_bits.comparison import Pair, Verdict, judge
+from benchmarks.same_bits.comparison import Verdict, judge
 from benchmarks.same_bits.contract import Contract, contract_differences, read_contract
 from benchmarks.same_bits.jobs import unused_words
 from benchmarks.same_bits.scenarios import Found, play
@@ -68,10 +68,10 @@ def succeeded(rows: dict[str, Found]) -> str:
     raise Broken("no job has left a model")
 
 
-def report_rows(old: Tree, new: Tree, known: set[str]) -> bool:
+def report_rows(old: dict[str, Found], new: dict[str, Found], known: set[str]) -> bool:
     """Print the table; returns whether every row is as it should be."""
     print(line(HEAD))
-    verdicts = {name: judge(name, old.rows, new.rows) for name in new.rows}
+    verdicts = {name: judge(name, old, new) for name in new}
     for name, verdict in verdicts.items():
         print(line(cells(name, verdict)))
         for complaint in verdict.complaints:
@@ -85,23 +85,20 @@ def report_rows(old: Tree, new: Tree, known: set[str]) -> bool:
 
 def cells(name: str, verdict: Verdict) -> tuple[str, ...]:
     """A row of the table."""
-    across = verdict.across
-    if verdict.within is None:
-        within = ""
-    else:
+    across, within = verdict.across, ""
+    compared = (across.series, across.model, across.outcome) if across else (None, None, None)
+    if verdict.within is not None:
         within = f"{'equal to' if verdict.within.equal else 'DIFFERENT from'} {verdict.same_as}"
     return (
         name,
         str(verdict.values),
-        word(across and across.series),
-        word(across and across.model),
-        word(across and across.outcome),
+        *map(word, compared),
         verdict.numerics,
         within,
     )
 
 
-def word(equal: bool | Pair | None) -> str:
+def word(equal: bool | None) -> str:
     """A cell; a dash where nothing was compared."""
     return "–" if equal is None else "equal" if equal else "DIFFERENT"
 
@@ -144,7 +141,7 @@ def main() -> int:
     except Broken as broken:
         print(broken, file=sys.stderr)
         return 2
-    equal = report_rows(old, new, set(asked.known))
+    equal = report_rows(old.rows, new.rows, set(asked.known))
     same_contract = report_contract(old.contract, new.contract)
     return 0 if equal and (same_contract or asked.allow_contract_changes) else 1
 

@@ -46,7 +46,7 @@ BASES: dict[str, Specification] = {
         "checkpoint_every_seconds": 3600.0,
         "evaluate_every": 500,
         "batch_size": 32,
-        "iterations": 12_000,
+        "iterations": 9_000,
     },
     "cnn": {
         "dataset": "digits",
@@ -58,7 +58,7 @@ BASES: dict[str, Specification] = {
         "checkpoint_every_seconds": 0.2,
         "evaluate_every": 500,
         "batch_size": 32,
-        "iterations": 3_000,
+        "iterations": 2_400,
     },
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from benchmarks.same_bits.__main__ import report_rows
 from benchmarks.same_bits.comparison import compare, judge, series_difference
 from benchmarks.same_bits.contract import document_differences, read_metrics
 from benchmarks.same_bits.jobs import BASES, GROUP, SPECIFICATIONS, spoken, unused_words
@@ -140,6 +141,21 @@ def test_a_group_names_the_job_that_differs_and_must_be_large() -> None:
     assert judge(GROUP_ROW, old, small).complaints == [
         "only 4 jobs were trained side by side in NEW"
     ]
+
+
+def test_the_table_shows_what_differs_and_a_known_row_may(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = {"good": found(record(1.0)), "bad": found(record(1.0))}
+    new = {"good": found(record(1.0)), "bad": found(record(2.0, model="abd"))}
+    assert not report_rows(old, new, set())
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[1] == ["good", "1", "equal", "equal", "equal", "fused"]
+    assert rows[2] == ["bad", "1", "DIFFERENT", "DIFFERENT", "equal", "fused"]
+    assert rows[-1] == ["2", "rows,", "2", "values:", "DIFFERENT", "in", "bad"]
+    assert report_rows(old, new, {"bad"})
+    assert "known: loss first differs at iteration 0" in capsys.readouterr().out
+    assert report_rows(old, old, set())
 
 
 def test_documents_are_equal_by_their_bytes_and_differ_by_their_members() -> None:
