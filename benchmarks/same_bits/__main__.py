@@ -11,8 +11,8 @@ and codes of refusals, names and labels of the metrics.
 
 Printed is a row a job, and below it the first iteration that differs. The exit code is 0 where all
 is equal, 1 where something differs (with `--allow-contract-changes`: something of a job), and 2
-where a tree could not be compared at all. `--known ROW` reports a row and lets it differ. A tree
-takes one and a half to three minutes on two cores. Both are run on one machine, because another
+where a tree could not be compared at all. `--known ROW` reports a row and lets it differ.
+A tree takes about three minutes of processor time. Both are run on one machine, because another
 processor may compute other bits.
 """
 
