@@ -127,9 +127,9 @@ class Anything:
             "max_pool1d": {**pool, "dilation": [2]},
             "max_pool2d": {**pool, "dilation": [2]},
             "avg_pool2d": {**pool, "count_include_pad": [False], "divisor_override": [3]},
-            "batch_norm1d": {"affine": [False], "momentum": [0.0, 1.0], "eps": [1e-40]},
+            "batch_norm1d": {"affine": [False], "momentum": [0.0, 1.0], "eps": [1e-37]},
             "batch_norm2d": {"affine": [False], "momentum": [0.0, 1.0]},
-            "layer_norm": {"elementwise_affine": [False], "bias": [False], "eps": [1e-40, 10.0]},
+            "layer_norm": {"elementwise_affine": [False], "bias": [False], "eps": [1e-37, 10.0]},
             "dropout": {"p": [0.0, 0.9, 0.9999]},
             "softmax": {"dim": [1, 2, -2]},
             "log_softmax": {"dim": [1, 2, -2]},
@@ -162,9 +162,9 @@ class Anything:
         drawn: dict[str, Any] = self.one(
             {"type": "constant"},
             self.some("cosine", t_max=[n], eta_min=[0.5]),
-            {"type": "step", "step_size": n, "gamma": self.one(0.1, 1e300)},
+            {"type": "step", "step_size": n, "gamma": self.one(0.1, 1e38)},
             {"type": "multi_step", "milestones": [n, 1]},
-            {"type": "exponential", "gamma": self.one(1.1, 1e-300)},
+            {"type": "exponential", "gamma": self.one(1.1, 1e-37)},
             self.some("linear", total_iters=[n], end_factor=[0.0]),
             self.some("polynomial", total_iters=[n], power=[1e-9, 400.0]),
             self.some("one_cycle", total_steps=[n], pct_start=[0.0, 0.6, 1.0], three_phase=[True])

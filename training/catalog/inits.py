@@ -6,8 +6,8 @@ from typing import Annotated, Literal, NamedTuple, get_args
 from pydantic import Field
 
 from training.catalog.base import Config, Shape, ShapeError, SpelledOut
+from training.catalog.numbers import NotNegative, Number
 
-NotNegative = Annotated[float, Field(ge=0)]
 Mode = Literal["fan_in", "fan_out"]
 Nonlinearity = Literal[
     "linear", "conv1d", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"
@@ -30,22 +30,22 @@ class Constant(InitConfig):
     """Every element is ``value``."""
 
     type: Literal["constant"] = "constant"
-    value: float
+    value: Number
 
 
 class Uniform(InitConfig):
     """Uniform on [a, b)."""
 
     type: Literal["uniform"] = "uniform"
-    a: float = 0.0
-    b: float = 1.0
+    a: Number = 0.0
+    b: Number = 1.0
 
 
 class Normal(InitConfig):
     """Normal with this mean and standard deviation."""
 
     type: Literal["normal"] = "normal"
-    mean: float = 0.0
+    mean: Number = 0.0
     std: NotNegative = 1.0
 
 
@@ -83,8 +83,7 @@ class XavierUniform(Xavier):
     type: Literal["xavier_uniform"] = "xavier_uniform"
 
     def drawn(self, shape: Shape) -> "Drawn":
-        bound = math.sqrt(3.0) * self.deviation(shape)
-        return Uniform(a=-bound, b=bound)
+        return within(math.sqrt(3.0) * self.deviation(shape))
 
 
 class XavierNormal(Xavier):
@@ -93,7 +92,7 @@ class XavierNormal(Xavier):
     type: Literal["xavier_normal"] = "xavier_normal"
 
     def drawn(self, shape: Shape) -> "Drawn":
-        return Normal(std=self.deviation(shape))
+        return around_0(self.deviation(shape))
 
 
 class Kaiming(InitConfig):
@@ -103,7 +102,7 @@ class Kaiming(InitConfig):
     ``leaky_relu``; the gain is that of ``torch.nn.init.calculate_gain``.
     """
 
-    a: float = 0.0
+    a: Number = 0.0
     mode: Mode = "fan_in"
     nonlinearity: Nonlinearity = "leaky_relu"
 
@@ -123,8 +122,7 @@ class KaimingUniform(Kaiming):
     type: Literal["kaiming_uniform"] = "kaiming_uniform"
 
     def drawn(self, shape: Shape) -> "Drawn":
-        bound = math.sqrt(3.0 / self.precision(shape))
-        return Uniform(a=-bound, b=bound)
+        return within(math.sqrt(3.0 / self.precision(shape)))
 
 
 class KaimingNormal(Kaiming):
@@ -133,14 +131,14 @@ class KaimingNormal(Kaiming):
     type: Literal["kaiming_normal"] = "kaiming_normal"
 
     def drawn(self, shape: Shape) -> "Drawn":
-        return Normal(std=math.sqrt(1.0 / self.precision(shape)))
+        return around_0(math.sqrt(1.0 / self.precision(shape)))
 
 
 class Orthogonal(InitConfig):
     """Saxe et al. 2013 (arXiv:1312.6120): rows (or columns) at right angles, of length ``gain``."""
 
     type: Literal["orthogonal"] = "orthogonal"
-    gain: float = 1.0
+    gain: Number = 1.0
 
     def drawn(self, shape: Shape) -> "Drawn":
         rows, columns = shape[0], math.prod(shape[1:])
@@ -178,6 +176,19 @@ class Parameter(NamedTuple):
     shape: Shape
     init: Drawn
     zero_row: int | None = None
+
+
+# Only what is given has to be held by float32; what follows from it is rounded, as draws are.
+
+
+def within(bound: float) -> Uniform:
+    """Uniform within ±``bound``."""
+    return Uniform.model_construct(a=-bound, b=bound)
+
+
+def around_0(deviation: float) -> Normal:
+    """Normal with mean 0 and this standard deviation."""
+    return Normal.model_construct(std=deviation)
 
 
 def fans(shape: Shape) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from pydantic import Field, Strict
 
 from training.catalog.base import Config, Shape, ShapeError, SpelledOut, spoken
 from training.catalog.datasets import Classes, Target, Values
+from training.catalog.numbers import Fraction, NotNegative, Positive
 
-Positive = Annotated[float, Field(gt=0)]
 ClassWeights = Annotated[
     Annotated[tuple[Positive, ...], Strict(False)] | Literal["balanced"] | None, Field(default=None)
 ]
@@ -77,7 +77,7 @@ class CrossEntropy(ClassLoss):
     """
 
     type: Literal["cross_entropy"] = "cross_entropy"
-    label_smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    label_smoothing: Fraction = 0.0
 
 
 class NllLoss(ClassLoss):
@@ -154,7 +154,7 @@ class SmoothL1Loss(ValueLoss):
     """d²/(2·``beta``) for differences d below ``beta``, |d| − ``beta``/2 above."""
 
     type: Literal["smooth_l1_loss"] = "smooth_l1_loss"
-    beta: Annotated[float, Field(ge=0)] = 1.0
+    beta: NotNegative = 1.0
 
 
 class HuberLoss(ValueLoss):

@@ -6,10 +6,10 @@ from pydantic import Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from training.catalog.base import Config, SpelledOut
+from training.catalog.numbers import BelowOne, NotNegative, Number, Positive
 
-Rate = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
+Rate = Positive
+Beta = BelowOne
 Betas = Annotated[tuple[Beta, Beta], Strict(False)]
 
 
@@ -34,7 +34,7 @@ class Sgd(OptimizerConfig):
 
     type: Literal["sgd"] = "sgd"
     momentum: NotNegative = 0.0
-    dampening: float = 0.0
+    dampening: Number = 0.0
     weight_decay: NotNegative = 0.0
     nesterov: bool = False
 

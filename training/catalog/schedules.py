@@ -12,11 +12,12 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, Strict
 
 from training.catalog.base import MAX_INT64, Config, SpelledOut
+from training.catalog.numbers import FLOAT32, Fraction, NotNegative, Positive
 
 Count = Annotated[int, Field(ge=0, le=MAX_INT64)]
 Length = Annotated[int, Field(ge=1, le=MAX_INT64)]
-Factor = Annotated[float, Field(gt=0, le=1)]
-Gamma = Annotated[float, Field(gt=0)]
+Factor = Annotated[float, Field(gt=0, le=1), FLOAT32]
+Gamma = Positive
 
 
 class ScheduleConfig(Config):
@@ -56,7 +57,7 @@ class Cosine(ScheduleConfig):
     """
 
     type: Literal["cosine"] = "cosine"
-    eta_min: Annotated[float, Field(ge=0)] = 0.0
+    eta_min: NotNegative = 0.0
     t_max: Length | None = None
 
     def after_warmup(self, lr: float, n: int, iterations: int) -> float:
@@ -105,7 +106,7 @@ class LinearRate(ScheduleConfig):
 
     type: Literal["linear"] = "linear"
     start_factor: Factor = 1 / 3
-    end_factor: Annotated[float, Field(ge=0, le=1)] = 1.0
+    end_factor: Fraction = 1.0
     total_iters: Length | None = None
 
     def after_warmup(self, lr: float, n: int, iterations: int) -> float:
@@ -135,9 +136,9 @@ class OneCycle(ScheduleConfig):
     """
 
     type: Literal["one_cycle"] = "one_cycle"
-    max_lr: Annotated[float, Field(gt=0)]
+    max_lr: Positive
     total_steps: Length | None = None
-    pct_start: Annotated[float, Field(ge=0, le=1)] = 0.3
+    pct_start: Fraction = 0.3
     anneal_strategy: Literal["cos", "linear"] = "cos"
     div_factor: Gamma = 25.0
     final_div_factor: Gamma = 1e4

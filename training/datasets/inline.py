@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.catalog import Classes, Facts, Shape, Target, Values
+from training.catalog.numbers import FLOAT32
 from training.spec.job_spec import InlineData
 from training.spec.mistakes import Mistake, Mistakes
 
@@ -90,10 +91,10 @@ def numbers(rows: list[Any], at: str, wrong: list[Mistake]) -> NDArray[np.float6
     """The rows as one float64 array, or ``None`` with the reasons added to ``wrong``."""
     values = array(rows)
     if values is not None:
-        bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))  # true of NaN too
+        bad = np.argwhere(~(np.abs(values) <= FLOAT32.largest))  # true of NaN too
         for where in bad[:MAX_LISTED_COUNT]:
             pointer = at + "".join(f"/{i}" for i in where)
-            wrong.append(Mistake(pointer, "not_finite", "must be a finite number, not NaN or Inf"))
+            wrong.append(Mistake(pointer, "not_finite", too_large(values[tuple(where)])))
         return None if len(bad) else values
     if rows:
         found = list(first_of(offenders(rows, shape_of(rows[0]), at), MAX_LISTED_COUNT))
@@ -122,6 +123,16 @@ def array(value: Any) -> NDArray[np.float64] | None:
         return None
 
 
+def too_large(value: float) -> str:
+    """The sentence for a number of the data that float32 does not reach to.
+
+    There is none for what is too near to 0 for it: data are rounded, and such a number to 0.
+    """
+    if abs(value) < math.inf:
+        return f"must be at most {FLOAT32.largest_text} in size: float32 holds no more"
+    return "must be a finite number, not NaN or Inf"
+
+
 def shape_of(value: Any) -> Shape:
     """The nested lengths along the first elements."""
     lengths: list[int] = []
@@ -138,6 +149,8 @@ def offenders(value: Any, expected: Shape | None, at: str) -> Iterator[Mistake]:
         if not expected:
             if type(item) not in (int, float):
                 yield Mistake(here, "wrong_type", "must be a number")
+            elif not abs(item) <= FLOAT32.largest:  # true of NaN too
+                yield Mistake(here, "not_finite", too_large(item))
         elif not isinstance(item, list):
             yield Mistake(here, "wrong_type", f"must be a list of {expected[0]}")
         elif not item:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.catalog import Column
+from training.catalog.numbers import FLOAT32
+from training.datasets.inline import too_large
 from training.datasets.uploaded import Encoded
 from training.spec.mistakes import MAX_LISTED_COUNT, Mistake, Mistakes, escaped, nearest, unknown
-
-MAX_CELL_MAGNITUDE = float(np.finfo(np.float32).max)
 
 
 def encoded(columns: Sequence[Column], inputs: list[Any]) -> NDArray[np.float64]:
@@ -86,8 +86,8 @@ def unfit(column: Column, value: Any, at: str) -> Iterator[Mistake]:
     elif column.kind == NUMBER:
         if type(value) not in (int, float):
             yield Mistake(at, "wrong_type", f"`{column.name}` must be a number")
-        elif not abs(value) <= MAX_CELL_MAGNITUDE:  # true of NaN too
-            yield Mistake(at, "not_finite", "must be a finite number, not NaN or Inf")
+        elif not abs(value) <= FLOAT32.largest:  # true of NaN too
+            yield Mistake(at, "not_finite", too_large(value))
     elif column.kind == "boolean":
         if not isinstance(value, bool):
             yield Mistake(at, "wrong_type", f"`{column.name}` must be true or false")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from training.catalog import Classes, Column, Values
 from training.catalog.base import spoken
+from training.catalog.numbers import TRAINED
 from training.datasets import images, inline, tabular_rows
 from training.engine.blocks import Weights
 from training.engine.evaluate import EVALUATION_ROWS
@@ -73,7 +74,9 @@ class Predictor:
             Column(**{**column, "categories": tuple(column["categories"])})
             for column in facts["columns"]
         )
-        layers = infer_shapes(Model.model_validate(facts["model"]), self.input_shape)
+        layers = infer_shapes(
+            Model.model_validate(facts["model"], context=TRAINED), self.input_shape
+        )
         state = {n: t.to(self.numerics.device) for n, t in under("state", tensors).items()}
         self.by_rows = row_invariant_layers.possible(layers)
         self.network = Network(

@@ -11,12 +11,13 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from training.catalog import Layer, Loss, Metric, Optimizer, Schedule
 from training.catalog.base import MAX_INT64, Form, Section
+from training.catalog.numbers import FLOAT64, Positive
 from training.catalog.preparations import Prepare
 from training.catalog.schedules import ConstantRate
 
 Count = Annotated[int, Field(ge=1, le=MAX_INT64)]
 BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1), FLOAT64]
 Seed = Annotated[int, Field(ge=0, le=MAX_INT64)]
 JobName = Annotated[
     str,
@@ -64,14 +65,14 @@ class EarlyStopping(Section):
 
     metric: str = "validation_loss"
     patience: Count
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    min_delta: Annotated[float, Field(ge=0), FLOAT64] = 0.0
     restore_best: bool = True
 
 
 class Convergence(Section):
     """Stop when the losses of the last ``window`` + 1 iterations lie within ``tolerance``."""
 
-    tolerance: Annotated[float, Field(gt=0)]
+    tolerance: Annotated[float, Field(gt=0), FLOAT64]
     window: Annotated[int, Field(ge=1, le=10_000)] = 10
 
 
@@ -123,12 +124,12 @@ class JobSpec(Section):
     evaluate_every: Count | None = None
     early_stopping: EarlyStopping | None = None
     convergence: Convergence | None = None
-    clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_grad_norm: Positive | None = None
     precision: Precision = "fp32"
     deterministic: bool = False
     fuse: Literal["auto", "never"] = "auto"
-    time_limit_seconds: Annotated[float, Field(gt=0)] | None = None
+    time_limit_seconds: Annotated[float, Field(gt=0), FLOAT64] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_every_seconds: Annotated[float, Field(ge=0)] = 10.0
+    checkpoint_every_seconds: Annotated[float, Field(ge=0), FLOAT64] = 10.0
     priority: Priority = 0
     metadata: Metadata = Field(default_factory=dict)

@@ -51,7 +51,7 @@ SENTENCES = {
     "too_long": ("out_of_range", "must have at most {max_length} entries"),
 }
 
-OURS = {"conflict": "conflict", "form": "wrong_type"}
+OURS = {"conflict": "conflict", "form": "wrong_type", "float_format": "out_of_range"}
 """Kinds of errors that our own validators raise, with their sentence, and what we call them."""
 
 

@@ -11,15 +11,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.database.session import DATABASE_UNAVAILABLE
-from app.errors import Invalid, ServiceError, StorageFull, Unavailable, problem
+from app.errors import Conflict, Invalid, ServiceError, StorageFull, Unavailable, problem
 from app.storage import is_full
-from training.spec.mistakes import SENTENCES, Mistake
+from training.spec.mistakes import SENTENCES, Mistake, Mistakes
 
 log = structlog.get_logger()
 
 WHOLE = ("wrong_type", "must be a whole number")
 FORMS = SENTENCES | {"int_parsing": WHOLE, "int_parsing_size": WHOLE}
 """The sentences of the specification; what is not JSON comes as text."""
+MAX_DETAIL_CHARS = 1000
+"""Characters of a detail that tells every mistake of a specification."""
 
 
 def install(app: FastAPI) -> None:
@@ -89,6 +91,13 @@ def no_file(request: Request, error: Exception) -> JSONResponse:
     return refused(request, StorageFull("the disk of the service is full; nothing was kept"))
 
 
+def not_accepted_any_more(request: Request, error: Exception) -> JSONResponse:
+    """A job would have to be computed again that was accepted under other rules. (What is wrong
+    with a specification that is posted comes as ``Invalid``.)"""
+    detail = f"the specification of the job is not accepted any more: {error}"
+    return refused(request, Conflict(detail[:MAX_DETAIL_CHARS]))
+
+
 def unexpected(request: Request, error: Exception) -> JSONResponse:
     """A mistake of ours: the log has it, the answer says only where to find it."""
     log.error("unexpected error", exc_info=error)
@@ -101,5 +110,6 @@ HANDLERS: dict[type, Callable[[Request, Exception], JSONResponse]] = {
     RequestValidationError: misread,
     HTTPException: not_routed,
     OSError: no_file,
+    Mistakes: not_accepted_any_more,
     **dict.fromkeys(DATABASE_UNAVAILABLE, database_away),
 }

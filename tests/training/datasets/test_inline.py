@@ -9,12 +9,20 @@ from tests.training.gate import inline, mistakes
 from training.spec.mistakes import MAX_LISTED_COUNT
 from training.validation.check import check
 
+LARGE = "must be at most 3.40e+38 in size: float32 holds no more"
 INLINE: dict[str, tuple[Any, list[tuple[str, str, str]]]] = {
     "NaN": (
         {"x": [[1.0, math.nan], [math.inf, 4.0]], "y": [0, 1]},
         [
             ("/dataset/x/0/1", "not_finite", "must be a finite number, not NaN or Inf"),
             ("/dataset/x/1/0", "not_finite", "must be a finite number, not NaN or Inf"),
+        ],
+    ),
+    "too large for float32": (
+        {"x": [[1.0, 1e39], [-(10**400), 4]], "y": [0, 1]},
+        [
+            ("/dataset/x/0/1", "not_finite", LARGE),
+            ("/dataset/x/1/0", "not_finite", LARGE),
         ],
     ),
     "ragged": (
@@ -128,3 +136,9 @@ def test_labels_may_be_strings_and_rows_bare_numbers() -> None:
     plan = check(inline(dataset={"x": [1, 2.5, 3], "y": ["b", "a", "b"]}))
     assert plan.facts.input_shape == (1,)
     assert plan.facts.target.labels == ("a", "b")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("value", [1e-39, -1e-320, 5e-324])
+def test_data_may_be_nearer_to_0_than_float32_computes_with(value: float) -> None:
+    plan = check(inline(dataset={"x": [[value, 1.0], [0.0, 2.0]], "y": [0, 1]}))
+    assert plan.facts.rows == 2

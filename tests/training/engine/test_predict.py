@@ -1,12 +1,15 @@
 """Predictions from a model file: nothing but the forward pass."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.training.gate import mistakes
 from tests.training.small_jobs import LOSSES, Ended, Job, binary, cnn, ready, regression, stepped
+from training.catalog.layers import LayerNorm
 from training.engine.evaluate import outputs
 from training.engine.predict import Predictor, UnfitInput, encode
 from training.functional.network import Network
@@ -199,3 +202,19 @@ def test_predicting_changes_nothing() -> None:
     before = {name: tensor.clone() for name, tensor in model.tensors.items()}
     assert model.predict(x) == model.predict(x)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.tensors.items())
+
+
+def test_a_trained_model_predicts_though_a_number_of_it_would_not_be_accepted_now() -> None:
+    """``eps`` of 1e-40 was, before float32 had to hold it."""
+    one = ready(regression(model=["layer_norm", {"type": "linear", "out_features": 2}]))
+    word = LayerNorm.model_construct(eps=1e-40)
+    model = one.plan.spec.model.model_copy(
+        update={"layers": [word, *one.plan.spec.model.layers[1:]]}
+    )
+    before = replace(one.plan, spec=one.plan.spec.model_copy(update={"model": model}))
+    assert [m.pointer for m in mistakes(before.spec.model_dump(mode="json"))] == [
+        "/model/layers/0/eps"
+    ]
+    weights = stepped(one, 60).outcome.weights
+    kept = Predictor(encode(before, one.data.preparation, weights))
+    assert kept.predict([[1.0, 2.0, 3.0]])

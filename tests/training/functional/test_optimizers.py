@@ -231,7 +231,7 @@ def test_what_is_not_given_is_as_in_torch(name: str) -> None:
 # Numbers that depend on the iteration.
 
 
-@pytest.mark.parametrize("decay", [0.0, 1e-6, 0.004, 0.3, 0.39, 5.0, 1e300])
+@pytest.mark.parametrize("decay", [0.0, 1e-6, 0.004, 0.3, 0.39, 5.0, 1e38])
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.9999, 1 - 1e-16])
 def test_the_momenta_of_nadam_are_multiplied_without_carrying_anything(
     beta: float, decay: float

@@ -235,6 +235,7 @@ def test_all_mistakes_come_at_once() -> None:
     assert sorted(pointer for pointer, _, _ in mistakes(raw)) == sorted(
         [
             "/batch_size",
+            "/dataset/x/0/1",
             "/dataset/x/1",
             "/dataset/y",
             "/epochs",

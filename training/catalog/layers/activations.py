@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from training.catalog.base import MAX_INT64, Shape, ShapeError, spoken
-from training.catalog.layers.base import LayerConfig, Positive
+from training.catalog.layers.base import LayerConfig
+from training.catalog.numbers import Number, Positive
 
 
 class Relu(LayerConfig):
@@ -40,7 +41,7 @@ class LeakyRelu(LayerConfig):
     keeps_gradient: ClassVar[bool] = False
 
     type: Literal["leaky_relu"] = "leaky_relu"
-    negative_slope: float = 0.01
+    negative_slope: Number = 0.01
 
 
 class Gelu(LayerConfig):
@@ -66,7 +67,7 @@ class Elu(LayerConfig):
     keeps_input: ClassVar[bool] = True
 
     type: Literal["elu"] = "elu"
-    alpha: float = 1.0
+    alpha: Number = 1.0
 
 
 class Softplus(LayerConfig):
@@ -76,7 +77,7 @@ class Softplus(LayerConfig):
 
     type: Literal["softplus"] = "softplus"
     beta: Positive = 1.0
-    threshold: float = 20.0
+    threshold: Number = 20.0
 
 
 class AlongAxis(LayerConfig):

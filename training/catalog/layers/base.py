@@ -16,7 +16,6 @@ Pair = Step | Annotated[tuple[Step, Step], Strict(False)]
 PadPair = Pad | Annotated[tuple[Pad, Pad], Strict(False)]
 Single = Step | Annotated[tuple[Step], Strict(False)]
 PadSingle = Pad | Annotated[tuple[Pad], Strict(False)]
-Positive = Annotated[float, Field(gt=0)]
 
 LayerName = Annotated[
     str,

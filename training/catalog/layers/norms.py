@@ -7,7 +7,8 @@ from pydantic import Field, Strict
 
 from training.catalog.base import Buffer, Shape, ShapeError, spoken
 from training.catalog.inits import Constant, Parameter
-from training.catalog.layers.base import LayerConfig, Positive, Size, channels_first
+from training.catalog.layers.base import LayerConfig, Size, channels_first
+from training.catalog.numbers import BelowOne, Fraction, Positive
 
 
 def scale_and_shift(shape: Shape, *, bias: bool = True) -> dict[str, Parameter]:
@@ -22,7 +23,7 @@ class BatchNorm(LayerConfig):
     keeps_input: ClassVar[bool] = True
 
     eps: Positive = 1e-5
-    momentum: Annotated[float, Field(ge=0, le=1)] = 0.1
+    momentum: Fraction = 0.1
     affine: bool = True
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
@@ -127,4 +128,4 @@ class Dropout(LayerConfig):
     keeps_gradient: ClassVar[bool] = False
 
     type: Literal["dropout"] = "dropout"
-    p: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    p: BelowOne = 0.5
