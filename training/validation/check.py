@@ -21,7 +21,7 @@ from training.spec.job_spec import STORED, InlineData, JobSpec
 from training.spec.mistakes import Mistake, Mistakes, translate, unknown
 from training.spec.plan import LayerPlan, LayerShapeError, Plan, infer_shapes
 from training.validation import layer_checks, memory_estimate
-from training.validation.size_limits import oversized
+from training.validation.size_limits import MAX_SECTION_VALUES, oversized
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class Limits:
     layers: int = 1_000
     inline_values: int = 100_000
     memory: int = sys.maxsize
+
+    @property
+    def values(self) -> int:
+        """Of one section, but for inline data: names, numbers, lists, all that is counted."""
+        # A layer has up to 24, with every default filled in, as it is when it is read again.
+        return max(MAX_SECTION_VALUES, 50 * self.layers)
 
 
 UNLIMITED = Limits(*5 * (sys.maxsize,))
@@ -79,7 +85,7 @@ class Check:
 
     def read(self) -> JobSpec:
         """The specification, with placeholders for the sections in ``bad``."""
-        too_much = oversized(self.raw, self.limits.layers)
+        too_much = oversized(self.raw, self.limits.layers, self.limits.values)
         self.wrong += too_much.values()
         if "" in too_much:
             raise Mistakes(self.wrong)

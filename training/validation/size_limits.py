@@ -13,28 +13,31 @@ MAX_NESTING_LEVELS = 8
 """Residual blocks within one another."""
 
 MAX_SECTION_VALUES = 50_000
-"""Values of a section: names, numbers, lists, all that is counted one by one."""
+"""Values of a section, where a model may have no more than a thousand layers."""
 
 
-def oversized(raw: Any, most_layers: int) -> dict[str, Mistake]:
-    """By section, what is too much of it; the whole is the section of no name."""
+def oversized(raw: Any, most_layers: int, most_values: int) -> dict[str, Mistake]:
+    """By section, what is too much of it; the whole is the section of no name.
+
+    ``most_values``: names, numbers, lists, all that is counted one by one.
+    """
     if not isinstance(raw, dict):
         return {}
-    if len(raw) > MAX_SECTION_VALUES:
-        return {"": too_many("", len(raw))}
+    if len(raw) > most_values:
+        return {"": too_many("", most_values)}
     found = {
-        name: too_many(f"/{escaped(name)}", MAX_SECTION_VALUES + 1)
+        name: too_many(f"/{escaped(name)}", most_values)
         for name, value in raw.items()
-        if more_than(shell(value) if name == "dataset" else value, MAX_SECTION_VALUES)
+        if more_than(shell(value) if name == "dataset" else value, most_values)
     }
     if "model" not in found and (wrong := layers(raw.get("model"), most_layers)):
         found["model"] = wrong
     return found
 
 
-def too_many(at: str, count: int) -> Mistake:
-    """The sentence for a section of so many values."""
-    return Mistake(at, "limit_exceeded", f"more than the {MAX_SECTION_VALUES} values allowed here")
+def too_many(at: str, most: int) -> Mistake:
+    """The sentence for a section of more values."""
+    return Mistake(at, "limit_exceeded", f"more than the {most} values allowed here")
 
 
 def shell(dataset: Any) -> Any:

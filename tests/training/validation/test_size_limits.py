@@ -8,6 +8,7 @@ import pytest
 
 from tests.training.gate import LINEAR, digits, inline, mistakes, model
 from training.spec.mistakes import MAX_LISTED_COUNT
+from training.validation.check import UNLIMITED, Limits, check
 from training.validation.size_limits import MAX_SECTION_VALUES
 
 MILLION = 1_000_000
@@ -92,3 +93,13 @@ def test_ten_megabytes_of_mistakes_are_refused_within_two_seconds(name: str) -> 
 def test_what_is_too_much_does_not_hide_other_mistakes() -> None:
     raw = digits(metadata={f"key{i}": "" for i in range(MAX_SECTION_VALUES + 1)}, batch_size=0)
     assert [m.pointer for m in mistakes(raw)] == ["/metadata", "/batch_size"]
+
+
+def test_what_was_accepted_is_not_too_much_with_its_defaults_filled_in() -> None:
+    layer = {"type": "conv1d", "out_channels": 1, "kernel_size": 1}
+    data = {"x": [[[1.0, 2.0]], [[2.0, 1.0]]], "y": [0, 1]}
+    raw = inline(dataset=data, model=[layer] * 6000 + [{"type": "linear", "out_features": 2}])
+    plan = check(raw, Limits(layers=10_000))
+    stored = plan.spec.model_dump(mode="json")
+    assert check(stored, UNLIMITED) == plan
+    assert check(stored, Limits(layers=10_000)) == plan  # as a fork reads it
