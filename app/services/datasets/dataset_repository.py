@@ -127,14 +127,17 @@ def asker(look: OpenReadSession) -> Resolver:
 
 def finder(session: Session) -> Resolver:
     """Tells of the data sets of jobs that were accepted before."""
-    look = looker(session)
-    return lambda dataset_id: there(look(dataset_id))
+    return surely(looker(session))
 
 
 def still(look: OpenReadSession) -> Resolver:
     """``finder`` for work that may take long."""
-    ask = asker(look)
-    return lambda dataset_id: there(ask(dataset_id))
+    return surely(asker(look))
+
+
+def surely(stored: Resolver) -> Resolver:
+    """The same for a job that was accepted before: a data set that is not there was deleted."""
+    return lambda dataset_id: there(stored(dataset_id))
 
 
 def hold(session: Session, dataset_ids: Collection[str]) -> None:

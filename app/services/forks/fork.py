@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
@@ -94,8 +95,9 @@ def fork(
             )
         log = [lineage.spoken(r) for r in lineage.interventions(session, [job_id])[job_id]]
         saved = checkpoints.newest_first(session, parent.id, n)
-    stored = dataset_repository.still(look)
-    before = lineage.plan(parent.spec, [], stored)
+    # What is there for the one plan is there for the other.
+    stored = cache(dataset_repository.asker(look))
+    before = lineage.plan(parent.spec, [], dataset_repository.surely(stored))
     base = parent.spec | {"metadata": parent.labels, "priority": parent.priority}
     after = forked_plan(base, asked.changes, limits, stored)
     refuse(before, after, asked.changes)

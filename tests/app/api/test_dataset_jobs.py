@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.app.conftest import Connect
-from tests.app.talk import Document, finished, job, mistakes, posted, problem, trained
+from tests.app.talk import TINY, Document, finished, job, mistakes, posted, problem, trained
 from tests.app.uploads import classifier, houses, people, sent, uploaded
 from tests.service import Service
 from tests.specifications import Specification
@@ -137,7 +137,12 @@ ROW: dict[str, Any] = {"age": 40, "city": "Oslo", "member": True, "income": 50}
         ({**ROW, "age": True}, {"/inputs/1/age": ["wrong_type", "`age` must be a number"]}),
         (
             {**ROW, "age": 1e39},
-            {"/inputs/1/age": ["not_finite", "must be a finite number, not NaN or Inf"]},
+            {
+                "/inputs/1/age": [
+                    "not_finite",
+                    "must be at most 3.40e+38 in size: float32 holds no more",
+                ]
+            },
         ),
         (
             {**ROW, "member": "true"},
@@ -197,6 +202,59 @@ def test_data_that_are_not_there_are_a_mistake_of_the_specification(
         "/dataset": ["unknown_name", "there is no data set with this id"]
     }
     assert answers["unknown"].content == answers["another tenant's"].content
+
+
+NOT_THERE = ["unknown_name", "there is no data set with this id"]
+UNKNOWN = "ds_" + "0" * 26
+
+
+@pytest.mark.parametrize("named", ["unknown", "another tenant's", "deleted"])
+@pytest.mark.parametrize("of", ["an uploaded table", "inline data"])
+def test_a_fork_cannot_go_on_with_data_that_are_not_there(
+    named: str, of: str, api: Service, tenant: Connect
+) -> None:
+    gone = uploaded(api, "x,y\n1,2\n2,3\n")["id"]
+    api.http.delete(f"/v1/datasets/{gone}")
+    theirs = sent(tenant(api), "x,y\n1,2\n2,3\n").json()["id"]
+    other = {"unknown": UNKNOWN, "another tenant's": theirs, "deleted": gone}[named]
+    own = classifier(uploaded(api, people(30), "bought")["id"])
+    parent = posted(api, own if of == "an uploaded table" else TINY)
+    body = {"iteration": 0, "changes": {"dataset": other}}
+    answer = api.http.post(f"/v1/jobs/{parent}/fork", json=body)
+    assert mistakes(answer) == {"/changes/dataset": NOT_THERE}
+
+
+@pytest.mark.parametrize("changes", [{}, {"dataset": UNKNOWN}, {"dataset": "iris"}])
+def test_a_job_whose_data_were_deleted_cannot_be_forked_or_retried(
+    changes: dict[str, Any], api: Service
+) -> None:
+    dataset = uploaded(api, people(30), "bought")["id"]
+    parent = posted(api, classifier(dataset))
+    api.http.post(f"/v1/jobs/{parent}/cancel")
+    assert api.http.delete(f"/v1/datasets/{dataset}").status_code == 204
+    body = {"iteration": 0, "changes": changes}
+    for verb, sent_body in (("fork", body), ("retry", None)):
+        answer = api.http.post(f"/v1/jobs/{parent}/{verb}", json=sent_body)
+        assert problem(answer, 409, "dataset_deleted")["detail"] == (
+            "the data set that this job was trained on has been deleted"
+        )
+
+
+def test_data_that_are_not_there_are_pointed_at_at_every_door(api: Service) -> None:
+    strange = classifier(UNKNOWN)
+    for path, body, pointer in (
+        ("validate", strange, "/dataset"),
+        ("batch", {"jobs": [TINY, strange]}, "/jobs/1/dataset"),
+        ("batch", {"base": strange, "changes": [{}]}, "/base/dataset"),
+        (
+            "batch",
+            {"base": TINY, "changes": [{}, {"dataset": UNKNOWN}]},
+            "/changes/1/dataset",
+        ),
+    ):
+        assert mistakes(api.http.post(f"/v1/jobs/{path}", json=body)) == {pointer: NOT_THERE}
+    answer = api.http.patch(f"/v1/jobs/{posted(api, TINY)}", json={"dataset": UNKNOWN})
+    assert mistakes(answer, "invalid_changes")["/dataset"][0] == "unknown_field"
 
 
 def test_a_loss_that_does_not_fit_the_target_is_pointed_at(api: Service) -> None:
