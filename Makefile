@@ -51,7 +51,8 @@ test: $(VENV)/.dev ## Everything CI runs: format, lint, types, imports, tests
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Try the HTTP contract with 10 000 requests that differ every time
 	@mkdir -p $(PYTEST_DEBUG_TEMPROOT)
-	$(BIN)/pytest tests/app/api/test_contract.py --numprocesses 0 --cases 10000 --first-seed $$(date +%s) $(ARGS)
+	$(BIN)/pytest tests/app/api/test_contract.py --numprocesses 0 --cases 10000 --first-seed $$(date +%s) \
+	  --timeout 14400 -o faulthandler_timeout=18000 $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Bring about what may go wrong, on real processes: SEED=n, F="F1 F8", DATABASE=sqlite

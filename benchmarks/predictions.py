@@ -175,7 +175,7 @@ def service(folder: Path) -> Iterator[Server]:
         tensors, _ = unpack(content, expected=FORMAT)
         weights = {name: t.numpy() for name, t in under("state", tensors).items()}
         np.savez(folder / "weights.npz", **weights)  # type: ignore[arg-type]
-        (api,) = [part.process.pid for part in embedded.parts if part.name == "api"]
+        api = embedded.parts["api"].process.pid
         for thread in Path(f"/proc/{api}/task").iterdir():
             os.sched_setaffinity(int(thread.name), {SERVER})
         requests = asking("/v1/models/mlp/predict", embedded.port, embedded.key)

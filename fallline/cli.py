@@ -19,6 +19,7 @@ from fallline.commands.jobs import jobs
 from fallline.commands.keys import keys, tenants
 from fallline.commands.models import models, predict
 from fallline.errors import FalllineError
+from fallline.local import signals
 from fallline.local.service import module
 from fallline.local.up import serve as serve_service
 from fallline.local.up import up as run_service
@@ -132,11 +133,12 @@ def console() -> Console:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: an error of ours is one sentence on stderr."""
-    try:
-        cli(arguments)
-    except FalllineError as error:
-        typer.echo(f"fallline: {error}", err=True)
-        sys.exit(exit_codes.code_of(error))
+    with signals.heard():
+        try:
+            cli(arguments)
+        except FalllineError as error:
+            typer.echo(f"fallline: {error}", err=True)
+            sys.exit(exit_codes.code_of(error))
 
 
 if __name__ == "__main__":

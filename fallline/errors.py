@@ -6,7 +6,7 @@ FalllineError           catch this one and its sentence is fit to print
 ├── JobFailed           a job that should have succeeded did not
 ├── WaitedEnough        a job had not ended when the time was up; it goes on
 ├── TaskFailed          a task that was accepted (202) ended without a result
-└── StartFailed         the embedded service could not start, or a part of it died
+└── StartFailed         the embedded service could not start, or a part of it kept dying
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ class TaskFailed(FalllineError):
 
 
 class StartFailed(FalllineError):
-    """The embedded service did not start, or a part of it died; nothing of it is left running."""
+    """The embedded service did not start, or a part of it died again and again; nothing of it is
+    left running."""
 
 
 def mistakes(errors: Sequence[Mapping[str, Any]]) -> tuple[Mistake, ...]:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
+from pytest_timeout import get_env_settings
 
 from app import broker as queue
 from app.config import get_settings
@@ -104,6 +105,18 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
     get_settings.cache_clear()
     queue.producer.cache_clear()
     server.close()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Give the teardown a limit of its own: that of a test is lifted when the test fails."""
+    limit = get_env_settings(item.config)
+    if limit.timeout:
+        item.ihook.pytest_timeout_set_timer(item=item, settings=limit)
+    try:
+        yield
+    finally:
+        item.ihook.pytest_timeout_cancel_timer(item=item)
 
 
 @pytest.hookimpl(wrapper=True)

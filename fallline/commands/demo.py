@@ -16,7 +16,6 @@ from rich.console import Console
 
 from fallline.client import Client
 from fallline.errors import FalllineError
-from fallline.local import signals
 from fallline.local.service import LocalService
 from fallline.resources.job import Job
 from fallline.terminal.images import beside, picture
@@ -77,7 +76,6 @@ NEXT = """\
 
 def run(console: Console) -> None:
     """Run the demo; nothing of it is left, however it ends. Raises `FalllineError`."""
-    signals.listen()
     screen = Screen(console)
     screen.title("Fallline: training as a service")
     with tempfile.TemporaryDirectory(prefix="fallline-demo-") as folder:

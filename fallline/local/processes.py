@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,11 +21,15 @@ STOP_SECONDS = 12.0
 
 @dataclass(frozen=True)
 class Process:
-    """A running process: its name, what it runs as, and the file that holds its output."""
+    """A running process: its name, what it runs as, and the file that holds its output.
+
+    `started_at` is a moment of the monotonic clock.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    started_at: float
 
     @property
     def alive(self) -> bool:
@@ -45,30 +50,32 @@ class Process:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def how_it_ended(self) -> str:
+        """Such as "exited with 1"; waits until it has."""
+        code = self.process.wait()
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+
     def obituary(self) -> str:
         """How it ended, and the last lines it wrote."""
-        code = self.process.wait()
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        return f"{self.name} {how}. The end of {self.log}:\n{tail(self.log)}"
+        return f"{self.name} {self.how_it_ended()}. {last_lines(self.log)}"
 
 
 def launch(
     name: str,
     command: Sequence[str],
-    running: list[Process],
+    running: dict[str, Process],
     *,
     log: Path,
     environment: Mapping[str, str],
     keep_open: Sequence[int] = (),
 ) -> Process:
-    """Start `command` in a session of its own, its output in `log`, and add it to `running`.
+    """Start `command` in a session of its own, its output after that in `log`; enter it in
+    `running` under its name.
 
-    The log of the start before is kept as `<log>.1`. `keep_open` are descriptors that the process
-    inherits. On Linux it is told to stop when the thread that started it ends, however it ends.
+    `keep_open` are descriptors that the process inherits. On Linux it is told to stop when the
+    thread that started it ends, however it ends. Raises `OSError` if it cannot be started.
     """
-    if log.exists():
-        log.replace(log.with_suffix(".log.1"))
-    with log.open("wb") as output, signals_held():
+    with log.open("ab") as output, signals_held():
         process = subprocess.Popen(
             [*dying_with_parent(), *command],
             stdin=subprocess.DEVNULL,
@@ -79,8 +86,14 @@ def launch(
             # Ctrl-C in the terminal reaches us alone: we stop the parts, in order.
             start_new_session=True,
         )
-        running.append(Process(name, process, log))
-    return running[-1]
+        running[name] = Process(name, process, log, time.monotonic())
+    return running[name]
+
+
+def rotate(log: Path) -> None:
+    """Keep the log of the service before as `<log>.1`."""
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
 
 
 def dying_with_parent() -> list[str]:
@@ -98,8 +111,16 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def last_lines(log: Path) -> str:
+    """Where a log is, and the end of it."""
+    return f"The end of {log}:\n{tail(log)}"
+
+
 def tail(log: Path, lines: int = 15) -> str:
     """The last `lines` lines of a log, each indented."""
-    with log.open(encoding="utf-8", errors="replace") as text:
-        last = deque(text, maxlen=lines)
+    try:
+        with log.open(encoding="utf-8", errors="replace") as text:
+            last = deque(text, maxlen=lines)
+    except OSError as error:
+        return f"    (cannot be read: {error.strerror})"
     return "".join(f"    {line.rstrip()}\n" for line in last).rstrip("\n") or "    (empty)"

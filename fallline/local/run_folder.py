@@ -41,6 +41,22 @@ class RunFolder:
         """Where Redis' socket lies."""
         return self.path / "redis.sock"
 
+    def restore(self) -> None:
+        """Make again what somebody has deleted of it, as private as it was. Raises `OSError`."""
+        if not self.path.exists():
+            self.path.mkdir(mode=0o700)
+        if not os.path.lexists(self._place):
+            self._place.symlink_to(self.path)
+
+    def clear_socket(self) -> None:
+        """Remove the socket that a Redis has left.
+
+        Raises `StartFailed` if others could put theirs in its place, and `OSError`.
+        """
+        if not is_private(self.path):
+            raise StartFailed(f"{self.path} is not private to you any more: remove it.")
+        self.socket.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Remove the folder and what is in it."""
         if self._place.is_symlink():

@@ -6,8 +6,9 @@ with Embedded(home, port=0) as service:
 ```
 
 They start in the order Redis, migration, API, worker and stop in the order worker, API, Redis.
-Start it from a thread that lives as long as the service (the main thread): on Linux the kernel ends
-the parts when that thread ends, which is how even a `kill -9` leaves no process behind.
+`wait` starts a part again that ends by itself. Start the service from a thread that lives as long
+as it does, and wait in that thread (the main one): on Linux the kernel ends the parts when the
+thread that started them ends, which is how even a `kill -9` leaves no process behind.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 from fallline import environment
 from fallline.client import Client
 from fallline.errors import ApiError, StartFailed, Unreachable
 from fallline.local import redis_server
 from fallline.local.home import Lock, choose_port
-from fallline.local.processes import Process, launch, tail
+from fallline.local.processes import Process, last_lines, launch, rotate, tail
+from fallline.local.restarts import Restarts
 from fallline.local.run_folder import RunFolder
 
 REDIS_SECONDS = 10.0
@@ -33,6 +37,8 @@ API_SECONDS = 60.0
 # A worker imports PyTorch before it is ready; Celery itself allows a process 120 s.
 WORKER_SECONDS = 150.0
 POLL_SECONDS = 0.1
+WATCH_SECONDS = 0.2
+STOP_ORDER = ("worker", "api", "migrate", "redis")
 
 
 def quiet(_: str) -> None:
@@ -60,13 +66,15 @@ class LocalService:
         self.home = home.expanduser().absolute()
         self.host = host
         self.port = port
-        self.parts: list[Process] = []
+        self.parts: dict[str, Process] = {}
         self.key: str | None = None
         self.key_is_new = False
         self._settings = own_settings() if settings is None else settings
         self._report = report
         self._lock: Lock | None = None
         self._run: RunFolder | None = None
+        self._commands: dict[str, list[str]] = {}
+        self._part_environment: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -91,29 +99,35 @@ class LocalService:
 
     def check(self) -> None:
         """Raise `StartFailed`, with the end of its log, if a part has died."""
-        for part in self.parts:
+        for part in self.parts.values():
             if not part.alive:
                 raise StartFailed(part.obituary())
 
-    def wait(self) -> None:
-        """Stay until a part dies, which raises `StartFailed`."""
+    def wait(self, say: Callable[[str], None] = quiet) -> NoReturn:
+        """Stay, and start a part again that ends; `say` is told so in plain sentences.
+
+        Raises `StartFailed`, with the end of its log, if a part ends too often.
+        """
+        restarts = Restarts(self.parts, self._start_again, say)
         while True:
-            self.check()
-            time.sleep(0.2)
+            self._keep_socket(restarts)
+            restarts.look(time.monotonic())
+            time.sleep(WATCH_SECONDS)
 
     def last_words(self) -> str:
         """The end of the log of the API and of the worker."""
-        logs = [self.home / "logs" / f"{name}.log" for name in ("api", "worker")]
+        logs = [self._log(name) for name in ("api", "worker")]
         return "\n".join(f"The end of {log.name}:\n{tail(log)}" for log in logs)
 
     def stop(self) -> None:
         """Stop the worker, the API and Redis in this order; a KeyboardInterrupt kills them."""
+        parts = [self.parts[name] for name in STOP_ORDER if name in self.parts]
         try:
-            for part in reversed(self.parts):
+            for part in parts:
                 self._report(f"Stopping {part.name}")
                 part.stop()
         finally:
-            for part in reversed(self.parts):
+            for part in parts:
                 part.kill()
             self.parts.clear()
             self._give_back()
@@ -125,58 +139,89 @@ class LocalService:
         self.port = choose_port(self.host, self.port)
         self._lock.sign(self.url)
         self._run = RunFolder(self.home)
-        settings = self._environment(self._run)
-        if "FALLLINE_BROKER_URL" not in settings:
-            settings["FALLLINE_BROKER_URL"] = redis_server.broker_url(self._run.socket)
-            self._start_redis(self._run.socket, settings)
-        self._migrate(settings)
-        self._start_api(settings)
-        self._start_worker(settings)
+        self._part_environment = self._environment(self._run)
+        if "FALLLINE_BROKER_URL" not in self._part_environment:
+            url = redis_server.broker_url(self._run.socket)
+            self._part_environment["FALLLINE_BROKER_URL"] = url
+            self._start_redis(self._run.socket)
+        self._migrate()
+        self._start_api()
+        self._start_worker()
 
-    def _start_redis(self, path: Path, settings: dict[str, str]) -> None:
+    def _start_redis(self, path: Path) -> None:
         self._report("Starting Redis")
-        command = redis_server.arguments(redis_server.program(), path, self.home)
-        self._launch("redis", command, settings)
+        self._start_part("redis", redis_server.arguments(redis_server.program(), path, self.home))
         self._until(lambda: redis_server.answers(path), REDIS_SECONDS, "Redis")
 
-    def _migrate(self, settings: dict[str, str]) -> None:
+    def _migrate(self) -> None:
         self._report("Preparing the database")
         key_before = environment.key_in(self.home)
-        part = self._launch("migrate", module("app.admin.migrate"), settings)
-        self.parts.remove(part)
+        part = self._start_part("migrate", module("app.admin.migrate"))
         try:
             part.process.wait(MIGRATE_SECONDS)
         finally:
             part.kill()
+            del self.parts["migrate"]
         if part.process.returncode != 0:
             raise StartFailed(part.obituary())
         self.key = environment.key_in(self.home)
         self.key_is_new = self.key != key_before
 
-    def _start_api(self, settings: dict[str, str]) -> None:
+    def _start_api(self) -> None:
         self._report("Starting the API")
-        self._launch("api", module("app"), settings)
+        self._start_part("api", module("app"))
         self._until(lambda: self._answers(Client.alive), API_SECONDS, "The API")
 
-    def _start_worker(self, settings: dict[str, str]) -> None:
+    def _start_worker(self) -> None:
         self._report("Starting the worker, which imports PyTorch")
-        self._launch("worker", module("worker"), settings)
+        self._start_part("worker", module("worker"))
         self._until(lambda: self._answers(Client.ready), WORKER_SECONDS, "The worker")
 
-    def _launch(self, name: str, command: list[str], settings: dict[str, str]) -> Process:
+    def _start_part(self, name: str, command: list[str]) -> Process:
+        self._commands[name] = command
+        rotate(self._log(name))
+        return self._launch(name)
+
+    def _start_again(self, name: str) -> None:
+        assert self._run is not None
+        if name == "redis":
+            self._run.clear_socket()
+        self._log(name).parent.mkdir(mode=0o700, exist_ok=True)
+        self._launch(name)
+
+    def _launch(self, name: str) -> Process:
         assert self._lock is not None
-        log = self.home / "logs" / f"{name}.log"
-        keep_open = [self._lock.descriptor]
-        return launch(name, command, self.parts, log=log, environment=settings, keep_open=keep_open)
+        return launch(
+            name,
+            self._commands[name],
+            self.parts,
+            log=self._log(name),
+            environment=self._part_environment,
+            keep_open=[self._lock.descriptor],
+        )
+
+    def _log(self, name: str) -> Path:
+        return self.home / "logs" / f"{name}.log"
+
+    def _keep_socket(self, restarts: Restarts) -> None:
+        """End a Redis that nobody can reach any more, for its socket was deleted."""
+        assert self._run is not None
+        with suppress(OSError):  # it is tried again at the next look
+            self._run.restore()
+        redis, now = self.parts.get("redis"), time.monotonic()
+        if redis is None or now - redis.started_at < REDIS_SECONDS:
+            return
+        if not self._run.socket.is_socket():
+            restarts.end(redis, f"has no socket at {self._run.socket} any more", now)
 
     def _until(self, is_true: Callable[[], bool], seconds: float, who: str) -> None:
         last = time.monotonic() + seconds
         while not is_true():
             self.check()
             if time.monotonic() > last:
-                log = self.parts[-1].log
+                newest = list(self.parts.values())[-1]
                 raise StartFailed(
-                    f"{who} was not ready within {seconds:g} s. The end of {log}:\n{tail(log)}"
+                    f"{who} was not ready within {seconds:g} s. {last_lines(newest.log)}"
                 )
             time.sleep(POLL_SECONDS)
 

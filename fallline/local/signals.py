@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -13,15 +16,27 @@ class Interrupted(KeyboardInterrupt):
     data class is while it is imported, CPython ends `python -m` by SIGINT, caught or not."""
 
 
-def listen() -> None:
-    """Let each signal unwind the main thread, so that every `with` block cleans up.
+@contextmanager
+def heard() -> Iterator[None]:
+    """Meanwhile each signal unwinds the main thread, so that every `with` block cleans up.
 
-    Python does so for SIGINT by itself, but not where a shell started us with it ignored.
+    Python does so for SIGINT by itself, but not where it was started with SIGINT ignored, as a
+    shell starts what it runs in the background. A SIGHUP that is ignored stays so: that is what
+    `nohup` is for.
     """
-    for number in SIGNALS:
-        signal.signal(number, unwind)
+    replaced = {number: signal.signal(number, unwind) for number in SIGNALS if is_ours(number)}
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
 
 
-def unwind(number: int, frame: FrameType | None) -> None:
+def is_ours(number: signal.Signals) -> bool:
+    """Whether a signal is to interrupt us."""
+    return number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+
+
+def unwind(number: int, frame: FrameType | None) -> NoReturn:
     """The handler."""
     raise Interrupted

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
 
 from fallline.errors import StartFailed
-from fallline.local import signals
 from fallline.local.service import LocalService
+
+# What printing raises where nobody can read it: a closed terminal or a full disk is an OSError, and
+# for a closed pipe rich ends the program. A service goes on.
+NOBODY_READS = (OSError, SystemExit)
 
 
 def up(home: Path, host: str, port: int, console: Console) -> None:
     """Start everything, say where it is, and stay; returns when it was asked to stop.
 
-    Raises `StartFailed` if it cannot start or a part dies; all else has then been stopped.
+    A part that ends is started again. Raises `StartFailed` if one cannot start or ends too often;
+    all else has then been stopped.
     """
-    signals.listen()
+
+    def say(sentence: str) -> None:
+        with suppress(*NOBODY_READS):
+            console.print(sentence, markup=False, soft_wrap=True)
+
     try:
         status = console.status("Starting")
         with status, LocalService(home, host=host, port=port, report=reporter(status)) as service:
             status.stop()
-            announce(service, console)
-            service.wait()
+            with suppress(*NOBODY_READS):
+                announce(service, console)
+            service.wait(say)
     except KeyboardInterrupt:
-        console.print("Fallline has stopped.")
+        say("Fallline has stopped.")
 
 
 def serve(home: Path, host: str, port: int, console: Console) -> None:
@@ -42,12 +52,17 @@ def serve(home: Path, host: str, port: int, console: Console) -> None:
 
 def reporter(status: Status) -> Callable[[str], None]:
     """Show each step beside a spinner, or as a line where no terminal could show one."""
-    if not status.console.is_terminal:
-        return lambda step: status.console.print(f"{step} …")
+
+    def show(step: str) -> None:
+        if status.console.is_terminal:
+            status.update(f"{step} …")
+            status.start()
+        else:
+            status.console.print(f"{step} …")
 
     def report(step: str) -> None:
-        status.update(f"{step} …")
-        status.start()
+        with suppress(*NOBODY_READS):
+            show(step)
 
     return report
 

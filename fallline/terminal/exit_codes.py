@@ -18,7 +18,7 @@ MEANINGS = {
     JOB_FAILED: "a watched job ended as failed or cancelled",
     REFUSED: "the service refused: wrong specification, unknown id, no permission",
     UNREACHABLE: "no answer from the service",
-    INTERRUPTED: "Ctrl-C; a job that was watched goes on",
+    INTERRUPTED: "Ctrl-C or kill; a job that was watched goes on",
 }
 
 

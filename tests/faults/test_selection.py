@@ -13,7 +13,7 @@ from tests.faults.kills import SHORT
 from tests.faults.plan import FAULTS
 from tests.faults.world import World, world
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

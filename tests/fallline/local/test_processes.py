@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fallline.local.processes import Process, launch, tail
+from fallline.local.processes import Process, launch, rotate, tail
 from tests.servers import eventually
 
 DEAF = (
@@ -26,7 +26,8 @@ class Starter:
     def __call__(self, code: str) -> Process:
         command = [sys.executable, "-u", "-c", code]
         log = self.folder / "part.log"
-        return launch("part", command, self.parts, log=log, environment=os.environ)
+        self.parts.append(launch("part", command, {}, log=log, environment=os.environ))
+        return self.parts[-1]
 
 
 @pytest.fixture
@@ -73,16 +74,32 @@ def test_an_obituary_names_the_signal(start: Starter) -> None:
     assert part.obituary().startswith("part was ended by SIGKILL.")
 
 
-def test_the_log_of_the_start_before_is_kept(start: Starter, tmp_path: Path) -> None:
-    start("print('first')").process.wait(10)
-    start("print('second')").process.wait(10)
-    assert (tmp_path / "part.log.1").read_text() == "first\n"
-    assert (tmp_path / "part.log").read_text() == "second\n"
+def test_what_is_started_again_goes_on_with_its_log(tmp_path: Path) -> None:
+    running: dict[str, Process] = {}
+    for word in ("first", "second"):
+        command = [sys.executable, "-c", f"print('{word}')"]
+        launch("part", command, running, log=tmp_path / "log", environment=os.environ)
+        running["part"].process.wait(10)
+    assert (tmp_path / "log").read_text() == "first\nsecond\n"
+
+
+def test_the_log_of_the_service_before_is_kept(tmp_path: Path) -> None:
+    log = tmp_path / "part.log"
+    rotate(log)
+    for number in range(3):
+        log.write_text(f"{number}")
+        rotate(log)
+    assert (tmp_path / "part.log.1").read_text() == "2"
+    assert not log.exists()
 
 
 def test_an_empty_log_says_so(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     assert tail(tmp_path / "log") == "    (empty)"
+
+
+def test_a_log_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    assert tail(tmp_path / "log") == "    (cannot be read: No such file or directory)"
 
 
 def test_a_part_hears_the_signals_that_were_held_back_while_it_started(start: Starter) -> None:
@@ -98,7 +115,7 @@ def test_a_part_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) 
         "from fallline.local.processes import launch\n"
         "command = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
         f"log = Path({str(tmp_path)!r}) / 'log'\n"
-        "print(launch('part', command, [], log=log, environment=os.environ).process.pid)\n"
+        "print(launch('part', command, {}, log=log, environment=os.environ).process.pid)\n"
         "sys.stdout.flush(); time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:

@@ -1,11 +1,13 @@
 """The folder of what lives only while the service runs."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fallline import StartFailed
 from fallline.local.run_folder import RunFolder, fits, is_private
 
 
@@ -63,3 +65,32 @@ def test_a_folder_that_others_can_enter_is_not_ours_to_remove(deep: Path, home: 
     assert run.path != home / "open"
     run.remove()
     assert (home / "open").exists()
+
+
+def test_what_is_deleted_of_it_is_made_again(home: Path, deep: Path) -> None:
+    for each in (home, deep):
+        run = RunFolder(each)
+        shutil.rmtree(run.path)
+        run.restore()
+        assert is_private(run.path)
+        if (each / "run").is_symlink():
+            (each / "run").unlink()
+            run.restore()
+        assert (each / "run").resolve() == run.path
+        run.remove()
+        assert not run.path.exists()
+
+
+def test_a_socket_that_was_left_is_removed(home: Path) -> None:
+    run = RunFolder(home)
+    run.clear_socket()
+    run.socket.touch()
+    run.clear_socket()
+    assert not run.socket.exists()
+
+
+def test_no_socket_is_made_in_a_folder_that_others_can_enter(home: Path) -> None:
+    run = RunFolder(home)
+    run.path.chmod(0o755)
+    with pytest.raises(StartFailed, match=f"{run.path} is not private to you any more"):
+        run.clear_socket()

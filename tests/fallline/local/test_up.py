@@ -1,106 +1,19 @@
 """`fallline up`: one command for the whole service, and nothing left of it afterwards."""
 
-import os
-import re
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from fallline import Client
 from tests.databases import ROOT
-from tests.fallline.processes import processes_of
+from tests.fallline.up_process import STOP_SECONDS, Start, nothing_is_left, parts_that_run
 from tests.servers import Redis, eventually
 from tests.service import free_port
-
-START_SECONDS = 180.0
-STOP_SECONDS = 30.0
-
-
-class Up:
-    """`fallline up`, or `serve`, on a home of its own, as somebody would type it."""
-
-    def __init__(self, home: Path, output: Path, *arguments: str, command: str = "up") -> None:
-        self.output = output
-        with output.open("w") as written:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "fallline", command, *arguments],
-                cwd=ROOT,
-                env={**os.environ, "FALLLINE_HOME": str(home)},
-                stdin=subprocess.DEVNULL,
-                stdout=written,
-                stderr=written,
-            )
-
-    def text(self) -> str:
-        return self.output.read_text()
-
-    def wait_ready(self) -> str:
-        """The URL, once it is printed; then every part is up and warm."""
-        return self.wait_for(r"URL +(http://\S+)")
-
-    def wait_for(self, pattern: str) -> str:
-        """What the group of `pattern` found in the output, once it is there."""
-
-        def found() -> str | None:
-            assert self.process.poll() is None, self.text()
-            match = re.search(pattern, self.text())
-            return match and match[1]
-
-        return eventually(found, f"{pattern} is printed", START_SECONDS) or ""
-
-    def end(self, with_signal: signal.Signals) -> int:
-        self.process.send_signal(with_signal)
-        return self.process.wait(STOP_SECONDS)
-
-
-Start = Callable[..., Up]
-
-
-def parts(home: Path) -> list[psutil.Process]:
-    """Every process of the service in `home`, whatever became of its parents."""
-    return processes_of(home, "FALLLINE_HOME")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a path short enough for a socket; pytest's tmp_path is not."""
-    folder = Path(tempfile.mkdtemp(prefix="fl-up-"))
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def home(folder: Path) -> Path:
-    """The path of a home that does not exist yet."""
-    return folder / "home"
-
-
-@pytest.fixture
-def start(folder: Path, home: Path) -> Iterator[Start]:
-    """Starts `fallline up` on `home`, or on another; a failing test leaves no process either."""
-    homes = {home}
-
-    def up(*arguments: str, at: Path = home, command: str = "up") -> Up:
-        homes.add(at)
-        return Up(at, folder / "out", *arguments, command=command)
-
-    yield up
-    for process in [process for each in homes for process in parts(each)]:
-        process.kill()
-
-
-def nothing_is_left(home: Path) -> None:
-    eventually(lambda: not parts(home), f"no process of {home} is left", STOP_SECONDS)
-    assert not os.path.lexists(home / "run")
 
 
 def test_ctrl_c_stops_all_of_it_cleanly(start: Start, home: Path) -> None:
@@ -126,25 +39,6 @@ def a_second_start(home: Path) -> str:
     second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (second.returncode, second.stdout, second.stderr.count("\n")) == (1, "", 1)
     return second.stderr
-
-
-def test_a_worker_that_dies_is_named_with_its_log_and_the_rest_stops(
-    start: Start, home: Path
-) -> None:
-    up = start("--port", "0")
-    up.wait_ready()
-    (supervisor,) = parts_that_run(home, "worker", up)
-    supervisor.kill()
-    assert up.process.wait(STOP_SECONDS) == 1
-    died = f"fallline: worker was ended by SIGKILL. The end of {home}/logs/worker.log:\n"
-    assert died in up.text()
-    nothing_is_left(home)
-
-
-def parts_that_run(home: Path, module: str, up: Up) -> list[psutil.Process]:
-    """The processes that `up` itself started for a module of the service."""
-    ours = [process for process in parts(home) if process.ppid() == up.process.pid]
-    return [process for process in ours if process.cmdline()[-2:] == ["-m", module]]
 
 
 # What follows needs no warm worker; importing torch in each child is what takes long.
