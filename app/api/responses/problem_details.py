@@ -20,7 +20,7 @@ log = structlog.get_logger()
 WHOLE = ("wrong_type", "must be a whole number")
 FORMS = SENTENCES | {"int_parsing": WHOLE, "int_parsing_size": WHOLE}
 """The sentences of the specification; what is not JSON comes as text."""
-MAX_DETAIL_CHARS = 1000
+MAX_DETAIL_CHARACTERS = 1000
 """Characters of a detail that tells every mistake of a specification."""
 
 
@@ -95,7 +95,7 @@ def not_accepted_any_more(request: Request, error: Exception) -> JSONResponse:
     """A job would have to be computed again that was accepted under other rules. (What is wrong
     with a specification that is posted comes as ``Invalid``.)"""
     detail = f"the specification of the job is not accepted any more: {error}"
-    return refused(request, Conflict(detail[:MAX_DETAIL_CHARS]))
+    return refused(request, Conflict(detail[:MAX_DETAIL_CHARACTERS]))
 
 
 def unexpected(request: Request, error: Exception) -> JSONResponse:
