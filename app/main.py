@@ -41,6 +41,7 @@ from app.api.routes import (
 )
 from app.config import Settings, get_settings
 from app.database.session import Database
+from app.hints.subscriber import Subscriber
 from app.logging import configure_logging
 from app.rate_limit import Rates
 from app.storage import Storage
@@ -91,7 +92,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.database = Database(settings.database_url, quotas=settings.quotas)
     app.state.storage = Storage(settings.storage)
     app.state.looks = JobLoader(app.state.database)
-    app.state.watch = JobWatcher(app.state.database, settings.max_watchers)
+    subscriber = Subscriber(settings.broker_url)
+    app.state.watch = JobWatcher(app.state.database, settings.max_watchers, subscriber)
     app.state.teller = FrameCache(app.state.watch)
     app.state.questions = TaskWaiter(app.state.watch)
     app.state.oracle = PredictionService(settings, app.state.database, app.state.storage)

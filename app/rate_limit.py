@@ -17,11 +17,10 @@ from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app.errors import TooManyRequests
+from app.redis_connection import connection_pool
 
 log = structlog.get_logger()
 
@@ -29,8 +28,6 @@ WINDOW_SECONDS = 1.0
 """Seconds of the window; what was taken from it and not used is lost after them."""
 ALLOWANCE_COUNT = 50
 """Parts in which a tenant's requests are taken."""
-TIMEOUT_SECONDS = 0.25
-"""Seconds that Redis is waited for."""
 PAUSE_SECONDS = 5.0
 """Seconds that Redis is left alone after it did not answer."""
 MAX_TENANT_COUNT = 10_000
@@ -59,7 +56,7 @@ class Rates:
         self.lease = max(1, per_second // ALLOWANCE_COUNT)
         self.purses: OrderedDict[str, Allowance] = OrderedDict()
         self.alone = MovingWindowRateLimiter(MemoryStorage())
-        self.pool = shared_pool(broker_url)
+        self.pool = connection_pool(broker_url)
         self.together = MovingWindowRateLimiter(storage(self.pool)) if self.pool else self.alone
         self.away_until = 0.0
 
@@ -115,19 +112,6 @@ class Rates:
         if self.pool is not None:
             with suppress(RedisError, OSError):
                 await self.pool.disconnect()
-
-
-def shared_pool(broker_url: str) -> ConnectionPool | None:
-    """The way to where processes count together: to the broker, when it is a Redis."""
-    url = broker_url.replace("redis+socket://", "unix://", 1)
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        return None
-    return ConnectionPool.from_url(
-        url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),  # its own would be tried for seconds
-    )
 
 
 def storage(pool: ConnectionPool) -> RedisStorage:

@@ -1,9 +1,10 @@
-"""P8: from POST to the first iteration that is recorded, on a warm worker, against Ray Jobs.
+"""P8: from POST to the first iteration that is recorded, on a warm worker, against Ray Jobs; and
+P12: how soon those who do not poll are told of it (``python -m benchmarks.first_loss``).
 
-Ours: an embedded service (SQLite, ``synchronous=FULL``). The clock starts before the POST and stops
-when a reader has been given a loss over HTTP, so it holds everything: validation, the durable row,
-bell, claim, data, network, first step, commit, and our own asking for it in a loop, which takes the
-machine from the worker.
+P8, ours: an embedded service (SQLite, ``synchronous=FULL``). The clock starts before the POST and
+stops when a reader has been given a loss over HTTP, so it holds everything: validation, the durable
+row, bell, claim, data, network, first step, commit, and our own asking for it in a loop, which
+takes the machine from the worker.
 
 Theirs: ``POST /api/jobs/`` to a warm Ray head on the same machine, whose job prints the time as its
 first line. The clock stops at that time, before anybody could have read it. That is fair to the
@@ -14,6 +15,11 @@ Before the first round both have run.
 The figures: our 95th percentile against their median; our median; a Celery task that does nothing
 and answers through Redis, which is the least that a queue costs; and the time between two sights of
 progress of a running job, which is how old a loss can be before it is seen.
+
+P12: jobs in turn, each seen by a tight poll (asking for the curve again and again), told by a long
+poll (``?wait=60&after=0``) or by the event stream; from the start of the POST in all three. Of each
+way the median of a round counts, and of ours the later one. All read with the same bare HTTP
+client, so that nobody pays for a parser.
 """
 
 import os
@@ -26,13 +32,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
 import psutil
 import redis
 
-from benchmarks.goals import Bound, Round, goal, in_turn, peer
+from benchmarks import report
+from benchmarks.goals import GOALS, Bound, Round, goal, in_turn, measure, peer
 from fallline import Client
 from fallline.local.service import LocalService
 from tests.servers import Process, eventually
@@ -43,6 +51,8 @@ OURS = 40
 """Jobs of ours in a round, of which the 95th percentile is taken."""
 THEIRS = 20
 """Jobs of Ray's in a round."""
+TURNS = 40
+"""Jobs of a round for each way of seeing a loss."""
 FIRST_LINE = "import time; print('first line at', time.time(), flush=True)"
 
 
@@ -84,6 +94,69 @@ def first_iteration() -> Iterator[Round]:
                 "between_sights_ms": 1000 * statistics.median(sights(client)),
             }
             yield Round(this.ours, this.theirs, figures=figures)
+
+
+@goal(
+    "P12",
+    "from POST to the first loss by long poll and by event stream, medians, the later one",
+    against="seen by a tight poll",
+    least=1 / 1.2,
+)
+def told_first_loss() -> Iterator[Round]:
+    """Rounds of 40 jobs for each way."""
+    ways = {"tight_poll": tight_poll, "long_poll": long_poll, "event_stream": event_stream}
+    with (
+        tempfile.TemporaryDirectory(prefix="fl-bench-") as folder,
+        LocalService(Path(folder), port=0) as service,
+        Client(service.url, service.key) as client,
+        bare(service) as http,
+    ):
+        several(lambda: first_loss(client), OURS)
+        while True:
+            found: dict[str, list[float]] = {name: [] for name in ways}
+            for turn in range(TURNS * len(ways)):
+                name = list(ways)[turn % len(ways)]
+                found[name].append(seconds_until(client, partial(ways[name], http)))
+            middle = {name: statistics.median(seconds) for name, seconds in found.items()}
+            late_ms = {f"{name}_p95_ms": 1000 * late(found[name]) for name in ways}
+            figures = {f"{name}_ms": 1000 * seconds for name, seconds in middle.items()} | late_ms
+            ours = max(middle["long_poll"], middle["event_stream"])
+            yield Round(ours, middle["tight_poll"], figures=figures)
+
+
+def seconds_until(client: Client, seen: Callable[[str], None]) -> float:
+    """From the start of the POST of a job until its first loss is seen."""
+    began = time.perf_counter()
+    job = client.jobs.create(DIGITS_MLP | {"iterations": 20})
+    seen(f"/v1/jobs/{job.id}")
+    seconds = time.perf_counter() - began
+    job.wait()
+    return seconds
+
+
+def tight_poll(http: httpx2.Client, path: str) -> None:
+    """Asks until there is a loss."""
+    while not http.get(f"{path}/metrics").json()["series"]["loss"]["value"]:
+        pass
+
+
+def long_poll(http: httpx2.Client, path: str) -> None:
+    """Asks once, for an answer when there is a loss."""
+    job = http.get(path, params={"wait": 60, "after": 0}).json()
+    assert job["progress"]["iteration"] > 0, job
+
+
+def event_stream(http: httpx2.Client, path: str) -> None:
+    """Listens to the first frame with a loss."""
+    headers = {"Accept": "text/event-stream"}
+    with http.stream("GET", f"{path}/events", headers=headers) as stream:
+        assert any(line == "event: metrics" for line in stream.iter_lines())
+
+
+def bare(service: LocalService) -> httpx2.Client:
+    """A client without anything of ours."""
+    headers = {"Authorization": f"Bearer {service.key}"}
+    return httpx2.Client(base_url=service.url, headers=headers, timeout=70, trust_env=False)
 
 
 def several(side: Callable[[], float], times: int) -> list[float]:
@@ -196,3 +269,15 @@ def answers(jobs: httpx2.Client) -> bool:
         return jobs.get("/api/jobs/").status_code == 200
     except httpx2.TransportError:
         return False
+
+
+def main() -> None:
+    """Measures and prints P12."""
+    one = GOALS["P12"]
+    print(f"{report.legend(one)}\n\n{report.line(report.HEAD)}", flush=True)
+    measured = measure(one)
+    print("\n".join([report.line(report.row(measured)), *report.figures(measured)]))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from pytest_timeout import get_env_settings
 
 from app import broker as queue
 from app.config import get_settings
+from app.hints.publisher import publisher
 from tests.databases import KINDS, ROOT, Database
 from tests.servers import Process, Redis
 from tests.service import Service, ring_at, running
@@ -104,6 +105,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
     queue.producer().close()
     get_settings.cache_clear()
     queue.producer.cache_clear()
+    publisher.cache_clear()
     server.close()
 
 

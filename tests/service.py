@@ -15,6 +15,7 @@ from celery import Celery
 
 from app import broker
 from app.config import get_settings
+from app.hints.publisher import publisher
 from tests.databases import ROOT, environment, migrate
 from tests.servers import Process, Redis, eventually
 
@@ -144,6 +145,7 @@ def ring_at(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FALLLINE_BROKER_URL", broker_url)
     get_settings.cache_clear()
     broker.producer.cache_clear()
+    publisher.cache_clear()
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from limits import RateLimitItemPerMinute
 
 from app import rate_limit
 from app.errors import TooManyRequests
-from app.rate_limit import PAUSE_SECONDS, TIMEOUT_SECONDS, WINDOW_SECONDS, Rates
+from app.rate_limit import PAUSE_SECONDS, WINDOW_SECONDS, Rates
+from app.redis_connection import TIMEOUT_SECONDS
 from tests.servers import Redis
 
 

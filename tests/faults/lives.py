@@ -25,7 +25,7 @@ from app.storage import Storage
 from tests.databases import KINDS
 from tests.servers import Redis
 from tests.service import ring_at
-from tests.worker.life import Life
+from tests.worker.told import ToldLife
 from worker.process.worker_process import WorkerProcess
 
 STEPS = 20
@@ -35,7 +35,7 @@ STEPS = 20
 def live(child: WorkerProcess, sequences: int, first_seed: int | None = None) -> None:
     """So many sequences; without a seed always the same ones."""
 
-    class Here(Life):
+    class Here(ToldLife):
         def __init__(self) -> None:
             super().__init__(child)
 

@@ -126,7 +126,7 @@ def test_a_model_that_was_trained_in_bfloat16_is_measured_as_it_predicts() -> No
 
 def test_each_leg_of_a_course_weighs_and_rounds_as_its_own_plan_says() -> None:
     first = ready(binary(precision="bf16", loss={"type": "bce_with_logits", "pos_weight": 9.0}))
-    second = ready(binary())
+    second = ready(binary(fuse="never"))  # a fork keeps the class of its parent
     whole = stepped(first)
     segments = [Segment(first.plan, 12), Segment(second.plan)]
     blocks = list(train(segments, second.data, FLOAT32))

@@ -66,6 +66,10 @@ class AdamConfig(OptimizerConfig):
     def slots(self) -> int:
         return 2 + self.amsgrad
 
+    @property
+    def temporaries(self) -> int:
+        return 1  # an update passes once over all of them
+
 
 class Adam(AdamConfig):
     """Adam; weight decay is added to the gradient."""

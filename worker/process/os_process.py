@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+# Opened here: between a fork and what follows it, whatever needs a lock may wait for ever.
+LIBC = ctypes.CDLL(None)
 
 
 def die_with_parent() -> None:
     """On Linux the kernel ends this process when its parent does, however that comes about."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def alive(pid: int) -> bool:

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.database.base import db_now
 from app.database.session import after_rollback
+from app.hints.message import Counters
+from app.hints.publisher import note
 from app.services.operations import counters
 from app.tables import HELD, Job, Task, TaskState
 
@@ -95,7 +97,7 @@ def fenced_update(
 
 def write(session: Session, claimed: Job | Task, course: int | None = None, **values: Any) -> str:
     """Updates a row we hold, or raises ``Lost``; first in every transaction of a worker. Returns
-    its state, which others may have changed.
+    its state, which others may have changed. Whoever watches the job is told of new losses.
 
     ``course``: the interventions that are known of a job; ``Intervened`` when there are more. What
     is refused is counted, in another transaction: this one takes no effect.
@@ -115,6 +117,8 @@ def write(session: Session, claimed: Job | Task, course: int | None = None, **va
         given["course"] = course
     state: str | None = session.connection().execute(statement, given).scalar()
     if state is not None:
+        if table is Job and "iteration" in values:
+            note(session, claimed.id, Counters(iteration=values["iteration"]))
         return state
     mine = owned_by(table, claimed.id, claimed.fence)
     if course is not None and session.scalar(select(table.id).where(*mine)):

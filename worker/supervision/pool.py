@@ -70,7 +70,8 @@ class Pool:
             env=environment,
             start_new_session=True,
             pass_fds=[drops],
-            preexec_fn=die_with_parent,  # the supervisor has one thread, so this is safe
+            # The supervisor's other thread sends hints; this call takes no lock of its.
+            preexec_fn=die_with_parent,
         )
         log.info("pool started", pool=self.name, pid=self.process.pid, children=self.children)
 

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import Row, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, event, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Mapper, Session, object_session
 
+from app.hints.message import Counters
+from app.hints.publisher import note
 from app.ids import new_id
 from app.tables import TERMINAL, Event, Job
 
@@ -52,3 +55,12 @@ def of_state(job: Job) -> Event:
     """The entry for a change of state, which raised ``job.events``."""
     data = {"state": job.state, "reason": job.state_reason, "attempt": job.attempts}
     return entry(job, "state", data, last=job.state in TERMINAL)
+
+
+@event.listens_for(Event, "after_insert")
+def hinted(mapper: Mapper[Event], connection: Connection, row: Event) -> None:
+    """Whoever adds an entry, and so whoever changes a job's state, tells those who watch."""
+    session = object_session(row)
+    assert session is not None, "an entry without a session"
+    # For the last entry of a job this is one too many: it is looked at once more, no harm.
+    note(session, row.job_id, Counters(row.iteration, row.sequence - row.iteration))

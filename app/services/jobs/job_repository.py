@@ -12,6 +12,7 @@ from app.database.column_types import entry
 from app.database.pagination import Page, page
 from app.database.session import after_commit
 from app.errors import Conflict, UnknownJob
+from app.hints.publisher import note
 from app.storage import Storage
 from app.tables import TERMINAL, Checkpoint, Job
 
@@ -63,3 +64,4 @@ def delete(session: Session, storage: Storage, job_id: str) -> None:
     for location in list(locations):
         after_commit(session, partial(storage.delete, location))
     session.execute(sql_delete(Job).where(Job.id == job_id))
+    note(session, job_id, None)
