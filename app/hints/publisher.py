@@ -17,7 +17,7 @@ from app.redis_connection import blocking_pool
 
 log = structlog.get_logger()
 
-MAX_WAITING = 100
+MAX_WAITING_COUNT = 100
 """Hints that may wait for Redis; then the oldest is dropped."""
 PAUSE_SECONDS = 1.0
 """Until the next try when Redis did not take one."""
@@ -40,7 +40,7 @@ class Publisher:
         """Hands a hint over; when too many wait, the oldest makes room."""
         if self.pool is None:
             return
-        while self.waiting.qsize() >= MAX_WAITING:
+        while self.waiting.qsize() >= MAX_WAITING_COUNT:
             try:
                 self.waiting.get_nowait()
             except Empty:  # it has just been sent

@@ -13,7 +13,7 @@ FIRST_DELAY_SECONDS = 1.0
 MAX_DELAY_SECONDS = 30.0
 # Who has lived so long did not die of its start: the delays begin anew.
 LONG_LIFE_SECONDS = 60.0
-MAX_ENDS = 5
+MAX_END_COUNT = 5
 MAX_ENDS_WITHIN_SECONDS = 60.0
 
 TITLES = {"redis": "Redis", "api": "The API", "worker": "The worker"}
@@ -23,7 +23,7 @@ class Backoff:
     """The delays before the restarts of one part."""
 
     def __init__(self) -> None:
-        self._ends: deque[float] = deque(maxlen=MAX_ENDS)
+        self._ends: deque[float] = deque(maxlen=MAX_END_COUNT)
         self._delay = 0.0
 
     def next_delay(self, lived_seconds: float, now: float) -> float | None:
@@ -32,7 +32,7 @@ class Backoff:
         `lived_seconds` is how long the part has run, `now` a moment of the monotonic clock.
         """
         self._ends.append(now)
-        if len(self._ends) == MAX_ENDS and now - self._ends[0] <= MAX_ENDS_WITHIN_SECONDS:
+        if len(self._ends) == MAX_END_COUNT and now - self._ends[0] <= MAX_ENDS_WITHIN_SECONDS:
             return None
         if lived_seconds >= LONG_LIFE_SECONDS:
             self._delay = 0.0
@@ -97,7 +97,7 @@ class Restarts:
         delay = self._backoffs[part.name].next_delay(lived_seconds, now)
         if delay is None:
             raise StartFailed(
-                f"{part.name} {how}, the {MAX_ENDS}th end within "
+                f"{part.name} {how}, the {MAX_END_COUNT}th end within "
                 f"{MAX_ENDS_WITHIN_SECONDS:g} s. {last_lines(part.log)}"
             )
         self._waiting[part.name] = Waiting(part, now + delay)

@@ -18,7 +18,7 @@ from worker.process.job_inputs import segments_of
 from worker.process.worker_process import WorkerProcess
 from worker.queue.fence import claim
 
-MAX_COUNTED_JOBS = 1000
+MAX_JOB_COUNT = 1000
 """Waiting jobs that are counted at most: more make no difference."""
 
 
@@ -142,7 +142,7 @@ def highest_priority() -> ColumnElement[int]:
 def fair_share(session: Session, child: WorkerProcess, lead: Job, members: int) -> int:
     """How many more this process would train, if all of them were dealt evenly to the processes
     that train such jobs now or have nothing to do."""
-    first = select(Job.id).where(*compatible_jobs(child, lead)).limit(MAX_COUNTED_JOBS).subquery()
+    first = select(Job.id).where(*compatible_jobs(child, lead)).limit(MAX_JOB_COUNT).subquery()
     waiting = session.scalar(select(func.count()).select_from(first)) or 0
     if not waiting:
         return 0

@@ -57,7 +57,7 @@ class ExamplesDocument(Document):
 
 class Basis(Document):
     """What an estimate of time goes by: ``jobs`` recent ones that did the same work (median), or
-    a calibration by FLOPs, bytes and layers."""
+    a calibration by FLOPs, bytes, layers and rows."""
 
     kind: Literal["measured", "calibrated"]
     jobs: int

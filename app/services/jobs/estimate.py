@@ -1,5 +1,6 @@
 """What a job would do and cost: its plan, and how long jobs like it have taken."""
 
+import math
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -9,7 +10,7 @@ from app.services.datasets import dataset_repository
 from app.services.jobs.submission import checked
 from app.services.operations import workers
 from app.tables import Job
-from training.spec.plan import Plan
+from training.spec.plan import Plan, walk
 from training.validation import flops, memory_estimate
 from training.validation.check import Limits
 
@@ -21,12 +22,17 @@ MIN_PACE_ITERATIONS = 20
 FLOPS_PER_SECOND = {"cpu": 2e10, "cuda": 5e12}
 """FLOPs a second that an iteration reaches: measured on one core; of a GPU a cautious guess, which
 serves until a job of the same shape has shown its pace there."""
-BASE, A_LAYER = {"cpu": 1.0e-4, "cuda": 3e-4}, {"cpu": 3e-5, "cuda": 1e-4}
+ITERATION_SECONDS, LAYER_SECONDS = {"cpu": 1.0e-4, "cuda": 3e-4}, {"cpu": 3e-5, "cuda": 1e-4}
 """Seconds of an iteration that computes nothing, and that each layer adds: kernels being called."""
 SECONDS_PER_BYTE = {"cpu": 1.5e-10, "cuda": 1e-12}
 """Seconds that a byte costs which an update reads or writes."""
 PASS_COUNT = 12
 """How often an update looks at each parameter, reading and writing."""
+INDEX_SECONDS, NOISE_SECONDS = 5e-8, 1e-8
+"""Seconds that drawing takes, always on a CPU: of a row's place in an order, and of a number of a
+dropout mask."""
+ROW_SECONDS = {"cpu": 1e-8, "cuda": 1e-10}
+"""Seconds that it takes to fetch an example of a batch, beside those of its bytes."""
 
 
 class Pace(NamedTuple):
@@ -98,13 +104,44 @@ def pace(session: Session, plan: Plan, device: str) -> Pace:
 
 
 def calibrated(plan: Plan, device: str) -> float:
-    """Seconds an iteration should take: arithmetic, memory traffic, and calling the kernels."""
+    """Seconds an iteration should take, with its share of the evaluations."""
+    return computing(plan, device) + feeding(plan, device) + evaluating(plan, device)
+
+
+def computing(plan: Plan, device: str) -> float:
+    """Of an update: arithmetic, memory traffic, and calling the kernels."""
     activations = memory_estimate.parts(plan)["activations"]
     moved = PASS_COUNT * 4 * plan.parameter_count + 3 * activations
     layers = len(plan.parameters) + len(plan.layers)
-    called = BASE[device] + A_LAYER[device] * layers
+    called = ITERATION_SECONDS[device] + LAYER_SECONDS[device] * layers
     return (
         called + flops.iteration(plan) / FLOPS_PER_SECOND[device] + moved * SECONDS_PER_BYTE[device]
+    )
+
+
+def feeding(plan: Plan, device: str) -> float:
+    """Of drawing its batch and its noise, and of fetching the examples."""
+    noise = NOISE_SECONDS * sum(memory_estimate.masks(plan))
+    if plan.spec.batch_size == "full":
+        return noise
+    rows = plan.rows["train"]
+    epochs = math.ceil(plan.epoch(plan.iterations))  # an epoch that is begun is drawn as a whole
+    drawn = 0 if rows == 1 else epochs * rows / plan.iterations
+    moved = (
+        2 * memory_estimate.FLOAT32_BYTES * math.prod(plan.facts.input_shape)
+    )  # read once, and written once
+    fetched = plan.batch_size * (ROW_SECONDS[device] + moved * SECONDS_PER_BYTE[device])
+    return noise + drawn * INDEX_SECONDS + fetched
+
+
+def evaluating(plan: Plan, device: str) -> float:
+    """The validation data every now and then, and all data at the end: forward passes."""
+    examples = plan.rows["validation"] / plan.evaluate_every
+    examples += sum(plan.rows.values()) / plan.iterations
+    numbers = sum(math.prod(layer.output_shape) for layer in walk(plan.layers))
+    moved = 2 * memory_estimate.FLOAT32_BYTES * numbers  # read once, and written once
+    return examples * (
+        flops.forward(plan) / FLOPS_PER_SECOND[device] + moved * SECONDS_PER_BYTE[device]
     )
 
 

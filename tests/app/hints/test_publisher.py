@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 
 from app.database.session import Database
 from app.hints.message import Counters
-from app.hints.publisher import MAX_WAITING, publisher
+from app.hints.publisher import MAX_WAITING_COUNT, publisher
 from app.redis_connection import TIMEOUT_SECONDS
 from app.services.jobs import event_log, interventions, job_repository, submission, transitions
 from app.storage import Storage
@@ -137,14 +137,14 @@ def test_of_too_many_that_wait_the_newest_are_told(
     heard.next()
     broker.process.signal(signal.SIGSTOP)
     try:
-        for number in range(3 * MAX_WAITING):
+        for number in range(3 * MAX_WAITING_COUNT):
             publisher().put({job_id: Counters(number)})
-        assert publisher().waiting.qsize() <= MAX_WAITING
+        assert publisher().waiting.qsize() <= MAX_WAITING_COUNT
     finally:
         broker.process.signal(signal.SIGCONT)
-    last = 3 * MAX_WAITING - 1
+    last = 3 * MAX_WAITING_COUNT - 1
     eventually(lambda: heard.furthest(job_id).iteration == last, "the newest is told")
-    assert len(heard.now()) <= MAX_WAITING + 3  # and those that were just being sent
+    assert len(heard.now()) <= MAX_WAITING_COUNT + 3  # and those that were just being sent
 
 
 def test_after_redis_was_restarted_the_next_commit_is_told(

@@ -15,7 +15,7 @@ from safetensors.numpy import load
 
 from fallline import ApiError, Client, Job, Unreachable
 from fallline.local.redis_server import PROGRAMS, answers
-from fallline.local.restarts import MAX_ENDS, TITLES
+from fallline.local.restarts import MAX_END_COUNT, TITLES
 from tests.fallline.up_process import (
     START_SECONDS,
     STOP_SECONDS,
@@ -147,7 +147,7 @@ def test_the_folder_of_the_socket_is_made_again(start: Start, home: Path) -> Non
 def test_a_part_that_ends_again_and_again_ends_the_service(start: Start, home: Path) -> None:
     up = start("--port", "0")
     up.wait_ready()
-    for _ in range(MAX_ENDS - 1):
+    for _ in range(MAX_END_COUNT - 1):
         kill(up, "redis")
     part(up, "redis").kill()
     assert up.process.wait(STOP_SECONDS) == 1

@@ -1,6 +1,8 @@
 """Counted randomness: every draw a function of its purpose alone."""
 
 import math
+from collections.abc import Iterator
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,19 @@ from torch import nn
 
 from training.catalog import INITS, LAYERS, Parameter
 from training.catalog.inits import Constant, KaimingNormal, Normal, Orthogonal, Uniform
+from training.tensors import randomness
 from training.tensors.randomness import (
+    MAX_BLOCK_COUNT,
+    MAX_FEW_ROWS,
     BatchStream,
     dropout_mask,
     initial,
     normal,
     permutation,
+    permutations,
     uniform,
     words,
+    words_of_each,
 )
 
 # Known answers. They must never change: a stored job is replayed from them.
@@ -189,6 +196,82 @@ def test_batches_are_cut_from_the_endless_concatenation_of_the_epochs(
     epochs = -(-(first + count) * batch_size // rows)
     endless = np.concatenate([permutation(rows, 5, "order", counter=e) for e in range(epochs)])
     assert (got.reshape(-1) == endless[first * batch_size : (first + count) * batch_size]).all()
+
+
+def one_by_one(rows: int, seed: int, start: int) -> Iterator[int]:
+    """The endless concatenation from position ``start`` on: an epoch, a permutation."""
+    epoch, offset = divmod(start, rows)
+    while True:
+        yield from permutation(rows, seed, "order", counter=epoch)[offset:].tolist()
+        epoch, offset = epoch + 1, 0
+
+
+ROWS = (1, 2, 3, 4, 5, 7, 8, 31, MAX_FEW_ROWS - 1, MAX_FEW_ROWS, MAX_FEW_ROWS + 1, 700)
+BATCHES = (1, 2, 3, 64, 500, 5000)
+STARTS_AT = (0, 1, 17, 10**5, 2**40)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_batches_of_few_rows_are_those_of_their_epochs_one_by_one(rows: int) -> None:
+    for batch_size, first, seed in product(BATCHES, STARTS_AT, (0, 2**63 - 1)):
+        got = BatchStream(rows, batch_size, seed).indices(first, 2)
+        expected = islice(one_by_one(rows, seed, first * batch_size), 2 * batch_size)
+        assert got.shape == (2, batch_size)
+        assert got.reshape(-1).tolist() == list(expected), (batch_size, first, seed)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, MAX_FEW_ROWS])
+def test_a_batch_that_is_drawn_in_several_parts_has_no_seam(rows: int) -> None:
+    batch_size = 5 * MAX_BLOCK_COUNT + 1
+    got = BatchStream(rows, batch_size, 3).indices(7, 1)
+    expected = islice(one_by_one(rows, 3, 7 * batch_size), batch_size)
+    assert got.reshape(-1).tolist() == list(expected)
+
+
+@given(st.integers(1, 200), st.integers(0, 2**63 - 40), st.integers(0, 40), st.integers(0, 2**63))
+def test_the_words_of_many_counters_are_those_of_each(
+    count: int, first: int, counters: int, seed: int
+) -> None:
+    some = range(first, first + counters)
+    got = words_of_each(count, seed, "order", counters=some)
+    assert got.shape == (counters, count)
+    for row, counter in zip(got, some, strict=True):
+        assert (row == words(count, seed, "order", counter=counter)).all()
+
+
+def test_the_orders_of_many_epochs_are_those_of_each() -> None:
+    got = permutations(9, 4, "order", counters=range(50, 90))
+    assert got.tolist() == [permutation(9, 4, "order", counter=n).tolist() for n in range(50, 90)]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 20, MAX_FEW_ROWS])
+def test_a_batch_of_a_million_costs_no_generator_an_epoch(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted are the calls; the time of one is that of the machine."""
+    calls = list[int]()
+
+    def counted(n: int, *purpose: int | str, counters: range) -> Any:
+        calls.append(len(counters))
+        return permutations(n, *purpose, counters=counters)
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an epoch is drawn by itself")
+
+    monkeypatch.setattr(randomness, "permutations", counted)
+    monkeypatch.setattr(randomness, "permutation", never)
+    assert BatchStream(rows, 10**6, 0).indices(0, 1).shape == (1, 10**6)
+    assert len(calls) <= 200
+    assert sum(calls) <= 10**6 // rows + 1
+
+
+def test_drawing_tells_that_it_moves() -> None:
+    told = list[None]()
+    BatchStream(2, 10**6, 0, lambda: told.append(None)).indices(0, 1)
+    assert len(told) > 10
+    told.clear()
+    BatchStream(1000, 5000, 0, lambda: told.append(None)).indices(0, 1)
+    assert len(told) == 5
 
 
 def test_a_stream_may_be_asked_in_any_order() -> None:
