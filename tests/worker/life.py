@@ -54,9 +54,7 @@ class Life(RuleBasedStateMachine):
         self.rows: Database = child.database
         self.storage: Storage = child.storage
         self.models: dict[str, Model] = {}
-        self.silent: set[str] = set()
-        self.fences: dict[str, int] = {}
-        self.ended: dict[str, Any] = {}
+        self.silent, self.fences, self.ended = set[str](), dict[str, int](), dict[str, Any]()
         with self.rows.session() as session:  # those of the sequence before
             session.execute(delete(Job))
             session.execute(delete(Worker))
@@ -360,11 +358,9 @@ class Life(RuleBasedStateMachine):
         assert found.keys() == self.models.keys()
         for job_id, job in found.items():
             model = self.models[job_id]
-            assert (job.state, job.fence, job.attempts) == (
-                *(model.state, model.fence, model.attempts),
-            )
-            assert (job.iteration, job.iterations) == (model.iteration, model.iterations)
-            assert (job.deaths, job.interventions) == (model.deaths, model.changes)
+            for name in ("state", "fence", "attempts", "iteration", "iterations", "deaths"):
+                assert getattr(job, name) == getattr(model, name), name
+            assert job.interventions == model.changes
             assert (job.lease_expires_at is None) == (job.state not in HELD)
             assert job.fence >= self.fences.get(job_id, 0)
             self.fences[job_id] = job.fence
@@ -380,8 +376,7 @@ class Life(RuleBasedStateMachine):
             found = {key: (first, values) for key, first, values in session.execute(select(*chunk))}
         for job_id, model in self.models.items():
             first, values = found.get(job_id, (0, np.empty(0, np.float32)))
-            assert first == 0
-            assert values.tobytes() == model.losses().tobytes()
+            assert (first, values.tobytes()) == (0, model.losses().tobytes())
 
     @invariant()
     def every_checkpoint_is_whole(self) -> None:
@@ -397,9 +392,9 @@ class Life(RuleBasedStateMachine):
     def the_log_tells_all_of_it_in_order(self) -> None:
         told: dict[str, list[str]] = {}
         with self.rows.session(write=False) as session:
-            for event in session.scalars(select(Event).order_by(Event.sequence)):
-                log = told.setdefault(event.job_id, [])
-                last = event.data.get("state") in TERMINAL
-                assert event.sequence == len(log) + 1 + event.iteration + last
-                log.append(spoken(event.type, event.data))
+            events = session.scalars(select(Event).order_by(Event.sequence)).all()
+        for event in events:
+            log, last = told.setdefault(event.job_id, []), event.data.get("state") in TERMINAL
+            assert event.sequence == len(log) + 1 + event.iteration + last
+            log.append(spoken(event.type, event.data))
         assert told == {job_id: model.log for job_id, model in self.models.items()}

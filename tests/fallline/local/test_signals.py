@@ -13,12 +13,12 @@ from tests.fallline.up_process import ignored
 
 PROGRAM = """
 import os, signal, sys
-from fallline import interrupts
+from fallline.local import signals
 
 number = int(sys.argv[1])
 signal.signal(number, getattr(signal, sys.argv[2]))  # however these tests were started
 try:
-    with interrupts.heard():
+    with signals.heard():
         exec("os.kill(os.getpid(), number)")  # a data class is made like this
 except KeyboardInterrupt:
     sys.exit(7)

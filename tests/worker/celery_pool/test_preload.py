@@ -11,7 +11,7 @@ PRELOADED = """
 import os, sys
 os.environ["OMP_NUM_THREADS"] = "1"  # as a pool is started
 import torch
-from worker import preload, tasks
+from worker.celery_pool import preload, tasks
 from worker.process.worker_process import warm_up
 preload.preload()
 tasks_of_the_kernel = len(os.listdir("/proc/self/task"))
